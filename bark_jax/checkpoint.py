@@ -1,0 +1,109 @@
+"""A model on disk: one directory, each stage an Orbax checkpoint that loads alone.
+
+config.json                        format version, sizes, token layout, source and its hashes
+semantic/ coarse/ fine/ codec/     Orbax
+tokenizer/vocab.txt                WordPiece vocabulary
+voices/NAME.npz                    history prompts; NAME may hold one slash
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from bark_jax.config import STAGES, BarkConfig, from_dict, to_dict
+from bark_jax.models.binding import Params
+
+FORMAT = "bark_jax/1"
+CONFIG_FILE = "config.json"
+
+
+def save_stage(directory: str | Path, stage: str, params: Params) -> None:
+    """Writes the parameters of one stage. `directory` exists; `directory/stage` does not."""
+    from orbax.checkpoint import v1 as ocp
+
+    ocp.save(str(Path(directory).resolve() / stage), params)
+
+
+def save_config(
+    directory: str | Path, config: BarkConfig, source: Mapping[str, Any] | None = None
+) -> None:
+    """Writes `config.json`, the file that makes a directory a model: write it last.
+
+    Args:
+      source: where the parameters come from (names and hashes of files), free-form plain data.
+    """
+    content = {"format": FORMAT, **to_dict(config), "source": dict(source or {})}
+    partial = Path(directory) / f"{CONFIG_FILE}.partial"
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(partial, Path(directory) / CONFIG_FILE)
+
+
+def load_config(directory: str | Path) -> BarkConfig:
+    """Reads `config.json`.
+
+    Raises:
+      FileNotFoundError: `directory` holds no model.
+      ValueError: the file is of another format, or its content makes no valid config.
+    """
+    content = _read_config(directory)
+    try:
+        return from_dict(BarkConfig, {k: v for k, v in content.items() if k != "source"})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{Path(directory) / CONFIG_FILE}: {error}") from error
+
+
+def load_source(directory: str | Path) -> dict[str, Any]:
+    """What `config.json` says about the origin of the parameters."""
+    return _read_config(directory).get("source", {})
+
+
+def load_stage(
+    directory: str | Path, stage: str, dtype: str | None = None, sharding: Any = None
+) -> Params:
+    """Reads the parameters of one stage as jax arrays.
+
+    Args:
+      stage: one of "semantic", "coarse", "fine", "codec".
+      dtype: cast while reading; None keeps what is stored.
+      sharding: one `jax.sharding.Sharding` for all leaves, or None for the default device.
+    Raises:
+      FileNotFoundError: the stage is not there.
+      ValueError: the checkpoint is damaged or incomplete.
+    """
+    from orbax.checkpoint import v1 as ocp
+
+    if stage not in STAGES:
+        raise ValueError(f"stage={stage!r} is not one of {STAGES}")
+    path = Path(directory).resolve() / stage
+    if not path.is_dir():
+        raise FileNotFoundError(f"{directory} has no {stage!r} stage")
+    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+    def target(leaf: Any) -> jax.ShapeDtypeStruct:
+        is_float = jnp.issubdtype(leaf.dtype, jnp.floating)
+        to = dtype if dtype is not None and is_float else leaf.dtype
+        return jax.ShapeDtypeStruct(leaf.shape, to, sharding=sharding)
+
+    try:
+        return ocp.load(str(path), jax.tree.map(target, ocp.metadata(str(path)).metadata))
+    except Exception as error:
+        raise ValueError(f"cannot read the {stage!r} stage of {directory}: {error}") from error
+
+
+def _read_config(directory: str | Path) -> dict[str, Any]:
+    path = Path(directory) / CONFIG_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{directory} is no bark_jax model: it has no {CONFIG_FILE}")
+    try:
+        content = json.loads(path.read_text())
+        found = content.pop("format", None)
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a JSON object: {error}") from error
+    if found != FORMAT:
+        raise ValueError(f"{path} has format {found!r}; this version reads {FORMAT!r}")
+    return content

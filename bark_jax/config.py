@@ -1,0 +1,224 @@
+"""Sizes and token layout of one Bark model, as frozen dataclasses.
+
+Bark's own numbers are the default values here and stand nowhere else, so that one code path
+serves the published models, small ones trained from scratch, and whatever comes next.
+Source: suno-ai/bark @f4f32d4, bark/generation.py (constants) and bark/model.py (GPTConfig).
+"""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+STAGES = ("semantic", "coarse", "fine", "codec")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GPTConfig:
+    """Sizes of one causal Bark transformer; fields follow `model_args` of the checkpoint."""
+
+    block_size: int = 1024  # rows of the position table
+    input_vocab_size: int  # ids the embedding accepts
+    output_vocab_size: int  # ids the head scores
+    n_layer: int
+    n_head: int
+    n_embd: int
+    bias: bool = False  # in every Linear, and in the LayerNorms of a causal model
+
+    def __post_init__(self) -> None:
+        if self.n_embd % self.n_head:
+            raise ValueError(f"n_embd={self.n_embd} is not a multiple of n_head={self.n_head}")
+
+    @property
+    def head_dim(self) -> int:
+        return self.n_embd // self.n_head
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FineGPTConfig(GPTConfig):
+    """Sizes of the non-causal fine transformer: one embedding table per codebook."""
+
+    n_codes_total: int = 8
+    n_codes_given: int = 1  # codebooks that are never predicted
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.n_codes_given < self.n_codes_total:
+            raise ValueError(
+                f"n_codes_given={self.n_codes_given} is not in 1 … {self.n_codes_total - 1}"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CodecConfig:
+    """Sizes of an EnCodec model (SEANet encoder and decoder around a residual quantizer)."""
+
+    sample_rate: int = 24_000  # [Hz]
+    n_filters: int = 32  # channels next to the waveform; doubled at every stage
+    ratios: tuple[int, ...] = (8, 5, 4, 2)  # upsampling of the decoder, in its order
+    latent_dim: int = 128
+    kernel_size: int = 7  # first and last convolution
+    residual_kernel_size: int = 3
+    n_lstm: int = 2  # LSTM layers
+    codebook_size: int = 1024
+    n_codebooks: int = 32  # in the checkpoint; Bark uses the first 8
+
+    @property
+    def hop_length(self) -> int:
+        """Audio samples per frame."""
+        return math.prod(self.ratios)
+
+    @property
+    def frame_rate_hz(self) -> Fraction:
+        return Fraction(self.sample_rate, self.hop_length)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenLayout:
+    """Which id means what in each stage, and how long each stage's context is."""
+
+    # semantic model, input: [text | history, summed] [infer] [generated]
+    semantic_vocab_size: int = 10_000
+    semantic_pad_token: int = 10_000  # also the end-of-sequence id among the logits
+    text_encoding_offset: int = 10_048  # word-piece id + offset = input id
+    text_pad_token: int = 129_595
+    semantic_infer_token: int = 129_599
+    text_length: int = 256  # of the text, and of the semantic history summed onto it
+    max_semantic_tokens: int = 768
+    semantic_rate_hz: Fraction = Fraction("49.9")
+    # coarse model, input: [semantic] [infer] [coarse, codebooks interleaved]
+    n_coarse_codebooks: int = 2
+    codebook_size: int = 1024
+    coarse_rate_hz: Fraction = Fraction(75)  # frames per second, each of all codebooks
+    coarse_semantic_pad_token: int = 12_048
+    coarse_infer_token: int = 12_050
+    coarse_semantic_length: int = 256
+    min_coarse_history: int = 60
+    max_coarse_history: int = 630  # coarse tokens kept in the context
+    coarse_window: int = 60  # coarse tokens generated before the context moves
+    max_coarse_input: int = 768  # limit on max_coarse_history + coarse_window
+    # fine model, input: frames of all codebooks
+    n_fine_codebooks: int = 8
+    fine_window: int = 1024  # [frames]
+    fine_history: int = 512  # [frames]
+    fine_hop: int = 512  # [frames]
+
+    def __post_init__(self) -> None:
+        if self.semantic_pad_token != self.semantic_vocab_size:
+            raise ValueError(
+                f"semantic_pad_token={self.semantic_pad_token} must follow the last semantic id: "
+                f"want {self.semantic_vocab_size}"
+            )
+        if not 0 < self.n_coarse_codebooks < self.n_fine_codebooks:
+            raise ValueError(
+                f"n_coarse_codebooks={self.n_coarse_codebooks} is not in "
+                f"1 … {self.n_fine_codebooks - 1}"
+            )
+        if self.max_coarse_history + self.coarse_window > self.max_coarse_input:
+            raise ValueError(
+                f"max_coarse_history={self.max_coarse_history} + coarse_window="
+                f"{self.coarse_window} exceed max_coarse_input={self.max_coarse_input}"
+            )
+
+    @property
+    def coarse_per_semantic(self) -> Fraction:
+        """Coarse tokens (all codebooks) per semantic token; 1500/499 for Bark."""
+        return self.coarse_rate_hz / self.semantic_rate_hz * self.n_coarse_codebooks
+
+    @property
+    def fine_pad_token(self) -> int:
+        """Stands for a code not known yet."""
+        return self.codebook_size
+
+    def coarse_offset(self, codebook: int) -> int:
+        """First id of a codebook in the coarse model."""
+        return self.semantic_vocab_size + codebook * self.codebook_size
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BarkConfig:
+    """Everything that a model directory's `config.json` says about its arrays."""
+
+    semantic: GPTConfig
+    coarse: GPTConfig
+    fine: FineGPTConfig
+    codec: CodecConfig = CodecConfig()
+    tokens: TokenLayout = TokenLayout()
+
+    def __post_init__(self) -> None:
+        """Checks that the token layout fits into the three vocabularies and position tables."""
+        tokens = self.tokens
+        last_semantic_input = max(
+            tokens.text_pad_token, tokens.semantic_infer_token, tokens.semantic_pad_token
+        )
+        last_coarse_id = tokens.coarse_offset(tokens.n_coarse_codebooks) - 1
+        # what is checked, value, smallest value that works
+        limits = (
+            ("semantic.input_vocab_size", self.semantic.input_vocab_size,
+             1 + last_semantic_input),
+            ("semantic.output_vocab_size", self.semantic.output_vocab_size,
+             1 + tokens.semantic_pad_token),
+            ("semantic.block_size", self.semantic.block_size,
+             tokens.text_length + tokens.max_semantic_tokens),
+            ("coarse.input_vocab_size", self.coarse.input_vocab_size,
+             1 + max(last_coarse_id, tokens.coarse_semantic_pad_token, tokens.coarse_infer_token)),
+            ("coarse.output_vocab_size", self.coarse.output_vocab_size, 1 + last_coarse_id),
+            ("coarse.block_size", self.coarse.block_size,
+             tokens.coarse_semantic_length + tokens.max_coarse_history + tokens.coarse_window),
+            ("fine.input_vocab_size", self.fine.input_vocab_size, 1 + tokens.fine_pad_token),
+            ("fine.output_vocab_size", self.fine.output_vocab_size, tokens.codebook_size),
+            ("fine.block_size", self.fine.block_size, tokens.fine_window),
+            ("codec.n_codebooks", self.codec.n_codebooks, tokens.n_fine_codebooks),
+            ("codec.codebook_size", self.codec.codebook_size, tokens.codebook_size),
+        )  # fmt: skip
+        errors = [
+            f"{name}={value}, want at least {low}" for name, value, low in limits if value < low
+        ]
+        if self.fine.n_codes_total != tokens.n_fine_codebooks:
+            errors.append(
+                f"fine.n_codes_total={self.fine.n_codes_total}, want n_fine_codebooks="
+                f"{tokens.n_fine_codebooks}"
+            )
+        if errors:
+            raise ValueError("model sizes do not fit the token layout: " + "; ".join(errors))
+
+    @property
+    def sample_rate(self) -> int:
+        return self.codec.sample_rate
+
+
+def from_dict(cls: type[T], data: Mapping[str, Any]) -> T:
+    """Builds a (nested) frozen config from plain data.
+
+    Raises:
+      TypeError: a key that is no field, or a field without value or default; both are named.
+    """
+    hints = typing.get_type_hints(cls)
+    if unknown := data.keys() - hints.keys():
+        raise TypeError(f"{cls.__name__} has no field {sorted(unknown)}; it has {sorted(hints)}")
+    return cls(**{name: _revive(hints[name], value) for name, value in data.items()})
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The inverse of `from_dict`: plain data that JSON can hold."""
+    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def _revive(hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return from_dict(hint, value)  # pyright: ignore[reportArgumentType]
+    if hint is Fraction:
+        return Fraction(str(value))
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
+    if isinstance(value, Fraction):
+        return float(value) if value.denominator > 1 else int(value)
+    return list(value) if isinstance(value, tuple) else value

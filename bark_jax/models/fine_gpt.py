@@ -1,0 +1,61 @@
+"""The non-causal transformer of the fine stage.
+
+Source: suno-ai/bark @f4f32d4, bark/model_fine.py, FineGPT.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from bark_jax.config import FineGPTConfig
+from bark_jax.models.attention import attend_all
+from bark_jax.models.layers import Block, DTypes, Embedding, LayerNorm, matmul
+
+
+class FineGPT(nnx.Module):
+    """Predicts one codebook of every frame from all frames of the codebooks up to it.
+
+    Each codebook has an embedding table. The table of codebook j is its output head as well, so
+    the checkpoint's `lm_heads` are not stored. LayerNorms always have a bias here.
+    """
+
+    def __init__(self, cfg: FineGPTConfig, dtypes: DTypes, *, rngs: nnx.Rngs) -> None:
+        if cfg.input_vocab_size != cfg.output_vocab_size:
+            raise ValueError(
+                f"tied heads want output_vocab_size={cfg.output_vocab_size} equal to "
+                f"input_vocab_size={cfg.input_vocab_size}"
+            )
+        self.dtypes = dtypes
+        self.wtes = nnx.List(
+            [
+                Embedding(cfg.input_vocab_size, cfg.n_embd, dtypes, rngs=rngs)
+                for _ in range(cfg.n_codes_total)
+            ]
+        )
+        self.wpe = Embedding(cfg.block_size, cfg.n_embd, dtypes, rngs=rngs)
+        self.h = nnx.List([Block(cfg, True, dtypes, rngs=rngs) for _ in range(cfg.n_layer)])
+        self.ln_f = LayerNorm(cfg.n_embd, True, dtypes)
+
+    def __call__(self, codes_BTQ: jax.Array, codebook: jax.Array) -> jax.Array:
+        """Normalised output (B, T, D) for predicting `codebook` (traced int, 1 … Q-1).
+
+        The input is the sum of the embeddings of codebooks 0 … `codebook`, the predicted one
+        included: it holds what an earlier window wrote, a history value, or the pad token.
+        """
+        T = codes_BTQ.shape[1]
+        x_BTD = jnp.zeros((*codes_BTQ.shape[:2], self.wpe.weight.shape[1]), jnp.float32)
+        for q, table in enumerate(self.wtes):
+            x_BTD += jnp.where(q <= codebook, table(codes_BTQ[:, :, q]), 0.0)
+        x_BTD += self.wpe(jnp.arange(T))
+
+        def attend(q_BTHK, k_BTHK, v_BTHK):
+            return attend_all(q_BTHK, k_BTHK, v_BTHK, is_causal=False, dtypes=self.dtypes)
+
+        for block in self.h:
+            x_BTD = block(x_BTD, attend)
+        return self.ln_f(x_BTD)
+
+    def logits(self, x: jax.Array, codebook: jax.Array, count: int) -> jax.Array:
+        """Scores (…, V) of the first `count` codes of `codebook` (traced int)."""
+        weight_QVD = jnp.stack([table.weight[...][:count] for table in self.wtes])
+        return matmul(x, weight_QVD[codebook], self.dtypes.compute)

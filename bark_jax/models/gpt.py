@@ -1,0 +1,90 @@
+"""The causal transformer of the semantic and the coarse stage.
+
+Source: suno-ai/bark @f4f32d4, bark/model.py, GPT. Parameter names are the checkpoint's, without
+its `transformer.` prefix.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from bark_jax.config import GPTConfig
+from bark_jax.models.attention import LayerCache, attend_all, attend_cache
+from bark_jax.models.layers import Block, DTypes, Embedding, LayerNorm, Linear, matmul
+
+Cache = tuple[LayerCache, ...]  # one per layer
+
+
+class GPT(nnx.Module):
+    """Pre-norm GPT with learned absolute positions and an untied head without bias."""
+
+    def __init__(self, cfg: GPTConfig, dtypes: DTypes, *, rngs: nnx.Rngs) -> None:
+        self.dtypes = dtypes
+        self.wte = Embedding(cfg.input_vocab_size, cfg.n_embd, dtypes, rngs=rngs)
+        self.wpe = Embedding(cfg.block_size, cfg.n_embd, dtypes, rngs=rngs)
+        self.h = nnx.List([Block(cfg, cfg.bias, dtypes, rngs=rngs) for _ in range(cfg.n_layer)])
+        self.ln_f = LayerNorm(cfg.n_embd, cfg.bias, dtypes)
+        self.lm_head = Linear(cfg.n_embd, cfg.output_vocab_size, False, dtypes, rngs=rngs)
+
+    def embed(self, ids_BT: jax.Array) -> jax.Array:
+        """Token embeddings, without positions."""
+        return self.wte(ids_BT)
+
+    def embed_merged(self, ids_BT: jax.Array, length: int) -> jax.Array:
+        """Embeddings of [a | b | rest] where a and b, `length` ids each, are summed.
+
+        That is how the semantic model sees a text and the voice that is to speak it: 2·length + n
+        ids become length + n positions.
+        """
+        x_BTD = self.wte(ids_BT)
+        both_BTD = x_BTD[:, :length] + x_BTD[:, length : 2 * length]
+        return jnp.concatenate([both_BTD, x_BTD[:, 2 * length :]], axis=1)
+
+    def prefill(self, x_BPD: jax.Array, slots: int) -> tuple[jax.Array, Cache]:
+        """Runs a prompt of embeddings from position 0 on.
+
+        Returns:
+          The last layer's normalised output (B, P, D), and a cache of `slots` slots whose first P
+          hold the prompt.
+        """
+        x_BPD = x_BPD + self.wpe(jnp.arange(x_BPD.shape[1]))
+        caches: list[LayerCache] = []
+        for block in self.h:
+
+            def attend(q_BPHK, k_BPHK, v_BPHK):
+                caches.append(LayerCache.of_prompt(k_BPHK, v_BPHK, slots, self.dtypes.cache))
+                return attend_all(q_BPHK, k_BPHK, v_BPHK, is_causal=True, dtypes=self.dtypes)
+
+            x_BPD = block(x_BPD, attend)
+        return self.ln_f(x_BPD), tuple(caches)
+
+    def step(
+        self,
+        ids_B: jax.Array,
+        position_B: jax.Array,
+        cache: Cache,
+        visible_BM: jax.Array,
+        slot: jax.Array,
+    ) -> tuple[jax.Array, Cache]:
+        """Feeds one id per row, at the row's own position, and writes it into `slot`.
+
+        Returns:
+          The normalised output (B, D), and the cache with the new slot written.
+        """
+        x_B1D = (self.wte(ids_B) + self.wpe(position_B))[:, None]
+        caches: list[LayerCache] = []
+        for block, layer in zip(self.h, cache, strict=True):
+
+            def attend(q_B1HK, k_B1HK, v_B1HK, layer=layer):
+                caches.append(layer.write(k_B1HK, v_B1HK, slot))
+                return attend_cache(q_B1HK, k_B1HK, v_B1HK, layer, visible_BM, dtypes=self.dtypes)
+
+            x_B1D = block(x_B1D, attend)
+        return self.ln_f(x_B1D)[:, 0], tuple(caches)
+
+    def logits(self, x_BD: jax.Array, first: jax.Array | int = 0, count: int | None = None):
+        """Scores of `count` ids from `first` on (all without `count`), float32."""
+        weight_VD = self.lm_head.weight[...]
+        if count is not None:
+            weight_VD = jax.lax.dynamic_slice_in_dim(weight_VD, first, count)
+        return matmul(x_BD, weight_VD, self.dtypes.compute)
