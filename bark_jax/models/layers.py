@@ -30,6 +30,11 @@ class DTypes:
 
     ALLOWED = ("float32", "bfloat16")
 
+    @classmethod
+    def all(cls, dtype: str) -> "DTypes":
+        """One format for everything."""
+        return cls(params=dtype, compute=dtype, cache=dtype)
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)

@@ -1,0 +1,111 @@
+"""One value for all rows, or a list with one per row: what that makes a batch of."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bark_jax.sampling_config import SamplingConfig, rows_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Arguments of a call, spread over its rows."""
+
+    n_rows: int
+    is_list: bool  # whether any argument was a list, so that results are one
+    texts: list[str]
+    data: list[Any]  # arrays of a stage called by itself
+    voices: list[Any]
+    seeds: list[int]
+    sampling: SamplingConfig
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        voice: Any,
+        seed: Any,
+        sampling: SamplingConfig,
+        text: Any = None,
+        data: tuple[list[Any], bool] = ([], False),
+    ) -> "Batch":
+        """Finds the number of rows from whatever is a list.
+
+        Raises:
+          ValueError: lists of different lengths, an empty list, or a seed that is no integer.
+        """
+        seed = seed.tolist() if isinstance(seed, np.ndarray | np.generic) else seed
+        arrays, is_batch = data
+        lengths = {
+            name: len(value)
+            for name, value in (("text", text), ("voice", voice), ("seed", seed))
+            if isinstance(value, list | tuple)
+        }
+        lengths |= _sampling_lengths(sampling)
+        if is_batch:
+            lengths["rows"] = len(arrays)
+        if len(set(lengths.values())) > 1 or 0 in lengths.values():
+            raise ValueError(f"lists want one entry per row and equal lengths, got {lengths}")
+        n_rows = next(iter(lengths.values()), 1)
+        return cls(
+            n_rows,
+            bool(lengths),
+            rows_of("text", text, n_rows),
+            arrays if is_batch else arrays * n_rows,
+            rows_of("voice", voice, n_rows),
+            seeds_of(seed, n_rows),
+            sampling,
+        )
+
+    def noise(self, noise: Any) -> list[np.ndarray] | None:
+        """Injected noise as a list of one array per row."""
+        if noise is None:
+            return None
+        return [np.asarray(row) for row in noise] if self.is_list else [np.asarray(noise)]
+
+    def settings(self, row: int) -> dict[str, Any]:
+        """Voice and sampling values of one row, as plain data."""
+        voice = self.voices[row]
+        sampling = {
+            stage.name: {
+                field.name: rows_of(
+                    field.name, getattr(getattr(self.sampling, stage.name), field.name), self.n_rows
+                )[row]
+                for field in dataclasses.fields(getattr(self.sampling, stage.name))
+            }
+            for stage in dataclasses.fields(self.sampling)
+        }
+        is_name = voice is None or isinstance(voice, str)
+        return {"voice": voice if is_name else type(voice).__name__, "sampling": sampling}
+
+
+def seeds_of(seed: Any, n_rows: int) -> list[int]:
+    seeds = rows_of("seed", seed, n_rows)
+    for value in seeds:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**64:
+            raise ValueError(f"seed={value!r} is not allowed; want a whole number in 0 … 2**64 - 1")
+    return seeds
+
+
+def as_rows(name: str, value: Any, ndim: int) -> tuple[list[Any], bool]:
+    """Rows of arrays of `ndim` axes, and whether `value` was a batch of them."""
+    if isinstance(value, list | tuple) and any(np.ndim(row) == ndim for row in value):
+        return list(value), True
+    if np.ndim(value) == ndim + 1:
+        return list(np.asarray(value)), True
+    if np.ndim(value) != ndim:
+        raise ValueError(
+            f"{name} has {np.ndim(value)} axes, want {ndim} (or a list of such arrays)"
+        )
+    return [value], False
+
+
+def _sampling_lengths(sampling: SamplingConfig) -> dict[str, int]:
+    return {
+        f"sampling.{stage.name}.{field.name}": len(value)
+        for stage in dataclasses.fields(sampling)
+        for field in dataclasses.fields(getattr(sampling, stage.name))
+        if isinstance(value := getattr(getattr(sampling, stage.name), field.name), Sequence)
+    }

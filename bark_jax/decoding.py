@@ -1,0 +1,71 @@
+"""Prefill and single steps of a causal GPT over its cache, and the loop around the steps.
+
+Knows a GPT, not Bark's stages. Rows share the slot that is written next, while each has its own
+position and its own visible slots: rows with prompts of different lengths sit in one batch, padded
+on the right, and the padding is never seen.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from bark_jax import backend
+from bark_jax.models.gpt import GPT, Cache
+
+State = TypeVar("State")
+
+SLOT_MULTIPLE = 64  # cache sizes and step counts are rounded up to it, so that few shapes compile
+
+
+def round_up(n: int, multiple: int = SLOT_MULTIPLE) -> int:
+    return -(-n // multiple) * multiple
+
+
+@flax.struct.dataclass
+class Context:
+    """What a GPT has read so far."""
+
+    cache: Cache
+    visible_BM: jax.Array  # slots that a row attends to
+    position_B: jax.Array  # int32, position of the row's next token
+    slot: jax.Array  # int32 [], where the next token of every row goes
+
+
+def read_prompt(
+    model: GPT, x_BPD: jax.Array, length_B: jax.Array, slots: int
+) -> tuple[jax.Array, Context]:
+    """Reads prompts of embeddings, padded on the right.
+
+    Returns:
+      The output (B, D) at each row's last real position, and the context for `read_token`.
+    """
+    P = x_BPD.shape[1]
+    out_BPD, cache = model.prefill(x_BPD, slots)
+    out_BD = jnp.take_along_axis(out_BPD, (length_B - 1)[:, None, None], axis=1)[:, 0]
+    visible_BM = jnp.arange(slots) < length_B[:, None]
+    return out_BD, Context(cache, visible_BM, length_B, jnp.int32(P))
+
+
+def read_token(model: GPT, token_B: jax.Array, context: Context) -> tuple[jax.Array, Context]:
+    """Feeds one token per row.
+
+    Returns:
+      The output (B, D) for the next token, and the context that includes this one.
+    """
+    c = context
+    out_BD, cache = model.step(token_B, c.position_B, c.cache, c.visible_BM, c.slot)
+    is_new_M = jnp.arange(c.visible_BM.shape[1]) == c.slot
+    return out_BD, Context(cache, c.visible_BM | is_new_M, c.position_B + 1, c.slot + 1)
+
+
+def repeat(step: Callable[[State], State], state: State, is_running: Callable[[State], Any]):
+    """Applies `step` in scanned blocks while `is_running(state)`, all on the device."""
+
+    def block(state: State) -> State:
+        length = backend.current().block_steps
+        return jax.lax.scan(lambda s, _: (step(s), None), state, None, length=length)[0]
+
+    return jax.lax.while_loop(is_running, block, state)

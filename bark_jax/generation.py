@@ -1,0 +1,69 @@
+"""What one row of `Bark.generate` gives."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bark_jax import __version__
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Generation:
+    """Audio, every intermediate, and what is needed to make it again."""
+
+    audio: np.ndarray  # (S,) float32, not clipped
+    sample_rate: int  # [Hz]
+    semantic: np.ndarray  # (N,) int32
+    coarse: np.ndarray  # (2, T) int32
+    fine: np.ndarray  # (8, T) int32
+    text: str
+    seed: int
+    finish_reason: str  # of the semantic stage: "eos", "max_duration" or "max_tokens"
+    timings: dict[str, float]  # stage -> [s], for the whole batch that the row was in
+    settings: dict[str, Any]  # voice name and sampling values of the row, plain data
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.audio) / self.sample_rate
+
+    def metadata(self) -> dict[str, Any]:
+        """What `save` writes into the file: text, seed, settings, version; plain data."""
+        return {
+            "text": self.text,
+            "seed": self.seed,
+            "finish_reason": self.finish_reason,
+            **self.settings,
+            "bark_jax": __version__,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a 32-bit float WAV with `metadata` as its JSON comment.
+
+        Raises:
+          ValueError: `path` does not end in `.wav`.
+        """
+        import soundfile
+
+        path = Path(path)
+        if path.suffix.lower() != ".wav":
+            raise ValueError(f"path={str(path)!r} must end in .wav")
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            with soundfile.SoundFile(
+                partial, "w", self.sample_rate, channels=1, subtype="FLOAT", format="WAV"
+            ) as file:
+                file.comment = json.dumps(self.metadata(), ensure_ascii=False)
+                file.write(self.audio)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def save_voice(self, path: str | os.PathLike[str]) -> None:
+        """Writes the tokens as a history prompt, in the original's `.npz` format."""
+        from bark_jax.voices import save_voice
+
+        save_voice(path, self.semantic, self.coarse, self.fine)

@@ -1,0 +1,109 @@
+"""How each stage samples. Every value may be one for all rows, or a list with one per row.
+
+Defaults are those of the original's `generate_audio`. Source: suno-ai/bark @f4f32d4, bark/api.py.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from bark_jax.config import from_dict
+
+T = TypeVar("T")
+PerRow = T | Sequence[T]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SemanticSampling:
+    temperature: PerRow[float] = 0.7  # 0 = argmax
+    top_k: PerRow[int | None] = None  # keep the k most likely ids
+    top_p: PerRow[float | None] = None  # keep the likeliest ids up to this share
+    min_eos_p: PerRow[float | None] = 0.2  # end as soon as p(end of sequence) reaches this
+    max_duration_s: PerRow[float | None] = None  # of the audio
+    allow_early_stop: PerRow[bool] = True  # False: run to the limit
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CoarseSampling:
+    temperature: PerRow[float] = 0.7
+    top_k: PerRow[int | None] = None
+    top_p: PerRow[float | None] = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FineSampling:
+    temperature: PerRow[float] = 0.5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """Sampling values of all three stages.
+
+    >>> SamplingConfig.of({"semantic": {"temperature": [0.5, 0.9]}, "fine": {"temperature": 0}})
+    """
+
+    semantic: SemanticSampling = SemanticSampling()
+    coarse: CoarseSampling = CoarseSampling()
+    fine: FineSampling = FineSampling()
+
+    @classmethod
+    def of(cls, value: "SamplingConfig | Mapping[str, Any] | None") -> "SamplingConfig":
+        """A config from a config, from (partial) nested plain data, or the defaults from None."""
+        if value is None:
+            return cls()
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, Mapping):
+            raise TypeError(f"sampling wants a SamplingConfig or a dict, got {value!r}")
+        try:
+            return from_dict(cls, value)
+        except TypeError as error:
+            raise ValueError(f"sampling: {error}") from error
+
+
+def _is_number(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
+
+
+# field -> (what is allowed, in words; whether a value is allowed)
+_ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "temperature": ("a number >= 0", lambda v: _is_number(v) and v >= 0),
+    "top_k": ("a whole number >= 1, or None", lambda v: isinstance(v, int) and v >= 1),
+    "top_p": ("a number in 0 … 1, or None", lambda v: _is_number(v) and 0 <= v <= 1),
+    "min_eos_p": ("a number in 0 … 1, or None", lambda v: _is_number(v) and 0 <= v <= 1),
+    "max_duration_s": ("a number >= 0, or None", lambda v: _is_number(v) and v >= 0),
+    "allow_early_stop": ("True or False", lambda v: isinstance(v, bool)),
+}
+
+
+def rows_of(name: str, value: Any, n_rows: int) -> list[Any]:
+    """One value per row; a list must have exactly `n_rows` entries."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return [value] * n_rows
+    if len(value) != n_rows:
+        raise ValueError(f"{name} has {len(value)} entries, the batch has {n_rows} rows")
+    return list(value)
+
+
+def per_row(stage: str, sampling: Any, n_rows: int) -> dict[str, list[Any]]:
+    """Spreads the fields of one stage's sampling over the rows, and checks every value.
+
+    Raises:
+      ValueError: a list of the wrong length, or a value outside its range; names the field.
+    """
+    spread: dict[str, list[Any]] = {}
+    for field in dataclasses.fields(sampling):
+        name = f"sampling.{stage}.{field.name}"
+        spread[field.name] = rows_of(name, _plain(getattr(sampling, field.name)), n_rows)
+        allowed, is_allowed = _ALLOWED[field.name]
+        for value in spread[field.name]:
+            if not (value is None and "None" in allowed) and not is_allowed(value):
+                raise ValueError(f"{name}={value!r} is not allowed; want {allowed}")
+    return spread
+
+
+def _plain(value: Any) -> Any:
+    """Numpy arrays and scalars as Python values."""
+    return value.tolist() if hasattr(value, "tolist") else value

@@ -1,0 +1,52 @@
+"""What may go into a stage. Errors name the argument, what came and what is allowed."""
+
+from typing import Any
+
+import numpy as np
+
+from bark_jax.config import TokenLayout
+
+
+def check_ids(name: str, value: Any, limit: int) -> np.ndarray:
+    """Integers in [0, limit), at least one, as int32."""
+    array = np.asarray(value)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"{name} has dtype {array.dtype}, want integers")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {array.shape}")
+    if array.min() < 0 or array.max() >= limit:
+        raise ValueError(f"{name} has values {array.min()} … {array.max()}, want 0 … {limit - 1}")
+    return array.astype(np.int32)
+
+
+def check_semantic(value: Any, layout: TokenLayout) -> np.ndarray:
+    """Semantic tokens (N,)."""
+    array = check_ids("semantic", value, layout.semantic_vocab_size)
+    if array.ndim != 1:
+        raise ValueError(f"semantic has shape {array.shape}, want (N,)")
+    return array
+
+
+def check_codes(name: str, value: Any, layout: TokenLayout, least: int, most: int) -> np.ndarray:
+    """Codes (q, T) of `least` to `most` codebooks."""
+    array = check_ids(name, value, layout.codebook_size)
+    if array.ndim != 2 or not least <= len(array) <= most:
+        raise ValueError(f"{name} has shape {array.shape}, want ({least} … {most}, T)")
+    return array
+
+
+def check_coarse_context(
+    max_history: int | None, window: int | None, layout: TokenLayout
+) -> tuple[int, int]:
+    """Lengths of the coarse context, defaults filled in."""
+    max_history = layout.max_coarse_history if max_history is None else max_history
+    window = layout.coarse_window if window is None else window
+    low, high = layout.min_coarse_history, layout.max_coarse_history
+    if not low <= max_history <= high:
+        raise ValueError(f"max_history={max_history} is not in {low} … {high}")
+    if window < 1 or max_history + window > layout.max_coarse_input:
+        raise ValueError(
+            f"window={window} is not in 1 … {layout.max_coarse_input - max_history} "
+            f"(max_history + window <= {layout.max_coarse_input})"
+        )
+    return max_history, window

@@ -1,0 +1,146 @@
+"""Semantic tokens to the first codebooks of the codec.
+
+Source: suno-ai/bark @f4f32d4, bark/generation.py, generate_coarse.
+Differs: batched; the context is read anew only when its beginning has moved (coarse_plan.py).
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bark_jax.compiling import jit
+from bark_jax.config import BarkConfig, TokenLayout
+from bark_jax.decoding import Context, read_prompt, read_token, repeat, round_up
+from bark_jax.models.binding import Params, bind
+from bark_jax.models.gpt import GPT
+from bark_jax.models.layers import DTypes
+from bark_jax.noise import Noise
+from bark_jax.sampling import Filter, draw, filter_logits
+from bark_jax.stages.coarse_plan import CoarsePlan, segments, unflatten
+
+
+@flax.struct.dataclass
+class State:
+    """Carry of the token loop over one segment."""
+
+    context: Context
+    tokens_BN: jax.Array  # int32 ids of the coarse model
+    n: jax.Array  # int32 [], how many of them; the same for all rows
+
+
+def generate_coarse(
+    params: Params,
+    plans: Sequence[CoarsePlan],
+    rows: Mapping[str, Sequence[Any]],
+    noise: Noise,
+    *,
+    cfg: BarkConfig,
+    dtypes: DTypes,
+    window: int,
+    report: Callable[[int], None] | None = None,
+) -> list[np.ndarray]:
+    """Draws the coarse codes of every row.
+
+    Args:
+      plans: one per row, from `coarse_plan.make_plan`.
+      rows: one value per row of each field of `CoarseSampling`.
+      noise: of the draws; injected noise is (B, steps, codebook size).
+      window: tokens between two moves of the context.
+      report: called with the number of tokens done, every few steps.
+    Returns:
+      Codes (Q, T_row) int32 of every row.
+    """
+    by = Filter.of(rows)
+    made_BN = np.zeros((len(plans), 0), np.int32)
+    for n_done, n_steps in segments(plans, window):
+        ids_BP, length_B = _contexts(plans, made_BN, n_done)
+        new_BN = _run_segment(
+            params, ids_BP, length_B, by, noise, n_done, n_steps, report, cfg=cfg, dtypes=dtypes
+        )
+        made_BN = np.concatenate([made_BN[:, :n_done], new_BN], axis=1)
+    return [
+        unflatten(tokens_N[: plan.n_tokens], cfg.tokens)
+        for tokens_N, plan in zip(made_BN, plans, strict=True)
+    ]
+
+
+def _contexts(
+    plans: Sequence[CoarsePlan], made_BN: np.ndarray, n_done: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Input ids of all rows, padded on the right to one of few lengths, and the true lengths.
+
+    A row that has all its tokens gets the context of its own end; what it draws is not used.
+    """
+    contexts = [
+        plan.context(tokens_N[: min(n_done, plan.n_tokens)])
+        for plan, tokens_N in zip(plans, made_BN, strict=True)
+    ]
+    lengths = [len(context) for context in contexts]
+    fixed = plans[0].layout.coarse_semantic_length + 1
+    longest = fixed + min(round_up(max(lengths) - fixed, 32), plans[0].max_history)
+    ids_BP = np.zeros((len(plans), max(longest, max(lengths))), np.int32)
+    for row_P, context in zip(ids_BP, contexts, strict=True):
+        row_P[: len(context)] = context
+    return ids_BP, np.array(lengths, np.int32)
+
+
+def _run_segment(
+    params, ids_BP, length_B, by, noise, n_done, n_steps, report, *, cfg, dtypes
+) -> np.ndarray:
+    """Ids (B, n_steps) that follow the contexts."""
+    static = {"cfg": cfg, "dtypes": dtypes}
+    first = jnp.int32(n_done)
+    steps = round_up(n_steps)
+    state = _begin(params, ids_BP, length_B, by, noise, first, steps=steps, **static)
+    chunk = n_steps if report is None else 32
+    for until in range(chunk, n_steps + chunk, chunk):
+        until = min(until, n_steps)
+        state = _continue(params, state, by, noise, first, jnp.int32(until), **static)
+        if report is not None:
+            jax.block_until_ready(state.n)
+            report(n_done + until)
+    return np.asarray(state.tokens_BN)[:, :n_steps]
+
+
+def _begin_fn(params, ids_BP, length_B, by, noise, first, *, cfg, dtypes, steps) -> State:
+    """Reads the contexts and draws the next token of every row, which is number `first`."""
+    model = bind(GPT, cfg.coarse, dtypes, params=params)
+    B, P = ids_BP.shape
+    out_BD, context = read_prompt(model, model.embed(ids_BP), length_B, round_up(P + steps - 1))
+    state = State(context, jnp.zeros((B, steps), jnp.int32), jnp.int32(0))
+    return _append(model, out_BD, state, by, noise, first, cfg.tokens)
+
+
+def _continue_fn(params, state, by, noise, first, until, *, cfg, dtypes) -> State:
+    """Draws on until every row has `until` new tokens."""
+    model = bind(GPT, cfg.coarse, dtypes, params=params)
+
+    def step(state: State) -> State:
+        last_B = jax.lax.dynamic_index_in_dim(state.tokens_BN, state.n - 1, 1, keepdims=False)
+        out_BD, context = read_token(model, last_B, state.context)
+        return _append(
+            model, out_BD, dataclasses.replace(state, context=context), by, noise, first, cfg.tokens
+        )
+
+    return repeat(step, state, lambda state: state.n < until)
+
+
+_begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "steps"))
+_continue = jit(_continue_fn, static_argnames=("cfg", "dtypes"), donate_argnames=("state",))
+
+
+def _append(model, out_BD, state: State, by, noise, first, layout: TokenLayout) -> State:
+    """Draws one code for every row. Codebooks take turns, and only theirs is scored."""
+    step = first + state.n
+    offset = layout.coarse_offset(0) + step % layout.n_coarse_codebooks * layout.codebook_size
+    logits_BV = filter_logits(model.logits(out_BD, offset, layout.codebook_size), by)
+    step_B = jnp.broadcast_to(step, logits_BV.shape[:1])
+    gumbel_BV = noise.gumbel(step_B, (layout.codebook_size,))
+    token_B = offset + draw(logits_BV, gumbel_BV, by.temperature_B)
+    tokens_BN = jax.lax.dynamic_update_slice(state.tokens_BN, token_B[:, None], (0, state.n))
+    return dataclasses.replace(state, tokens_BN=tokens_BN, n=state.n + 1)

@@ -1,0 +1,177 @@
+"""The first codebooks of the codec to all of them.
+
+Source: suno-ai/bark @f4f32d4, bark/generation.py, generate_fine.
+Differs: batched, each row with its own windows.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bark_jax import backend
+from bark_jax.compiling import jit
+from bark_jax.config import BarkConfig, TokenLayout
+from bark_jax.models.binding import Params, bind
+from bark_jax.models.fine_gpt import FineGPT
+from bark_jax.models.layers import DTypes
+from bark_jax.noise import InjectedNoise, KeyNoise, Noise
+from bark_jax.sampling import draw
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """Where one call of the model reads, and which of its frames are new."""
+
+    start: int  # first frame of the window
+    fill: int  # first frame that is written
+
+    @property
+    def n_seen(self) -> int:
+        """Frames at the window's beginning that are only read."""
+        return self.fill - self.start
+
+
+def generate_fine(
+    params: Params,
+    coarse: Sequence[np.ndarray],
+    histories: Sequence[np.ndarray | None],
+    temperatures: Sequence[float],
+    noise: Noise,
+    *,
+    cfg: BarkConfig,
+    dtypes: DTypes,
+    report: Callable[[int], None] | None = None,
+) -> list[np.ndarray]:
+    """Fills up the codebooks of every row.
+
+    Args:
+      coarse: given codes (q, T_row) of every row; one q for all rows, 1 … Q-1.
+      histories: codes (Q, T') of a voice, or None.
+      noise: of the draws; injected noise is (B, windows x Q, fine_window, codebook size), step
+        `window * Q + codebook`, aligned with the window (what lies before the new frames is not
+        used).
+      report: called with the number of windows done.
+    Returns:
+      Codes (Q, T_row) int32 of every row, the given ones unchanged.
+    """
+    layout = cfg.tokens
+    n_given = len(coarse[0])
+    frames = [_frames(c, h, layout) for c, h in zip(coarse, histories, strict=True)]
+    kept = [_kept(h, layout) for h in histories]
+    windows = [
+        plan_windows(c.shape[1], n_history, layout)
+        for c, n_history in zip(coarse, kept, strict=True)
+    ]
+    n_done = 0
+    for index in range(max(len(row) for row in windows)):
+        active = [row for row, plan in enumerate(windows) if index < len(plan)]
+        for rows in _groups(active, backend.current().fine_rows):
+            pieces = [(frames[row], windows[row][index]) for row in rows]
+            codes_BTQ = _fill_window(
+                params,
+                np.stack([f[w.start : w.start + layout.fine_window] for f, w in pieces]),
+                np.array([w.n_seen for _, w in pieces], np.int32),
+                np.array([temperatures[row] for row in rows], np.float32),
+                _rows_of(noise, rows),
+                jnp.int32(n_given),
+                jnp.int32(index),
+                cfg=cfg,
+                dtypes=dtypes,
+            )
+            for (row_frames, w), codes_TQ in zip(pieces, np.asarray(codes_BTQ), strict=True):
+                row_frames[w.fill : w.start + layout.fine_window] = codes_TQ[w.n_seen :]
+            n_done += len(set(rows))
+            if report is not None:
+                report(n_done)
+    return [
+        row_frames[n_history : n_history + c.shape[1]].T.astype(np.int32)
+        for row_frames, n_history, c in zip(frames, kept, coarse, strict=True)
+    ]
+
+
+def plan_windows(n_frames: int, n_history: int, layout: TokenLayout) -> list[Window]:
+    """Windows of a row of `n_frames` new frames after `n_history` frames of history.
+
+    Later windows predict part of what earlier ones wrote once more; that is the original's way.
+    """
+    size, hop = layout.fine_window, layout.fine_hop
+    total = max(size, n_history + n_frames)
+    count = max(0, -(-(n_frames - (size - n_history)) // hop)) + 1
+    return [
+        Window(min(hop * i, total - size), min(n_history + hop * i, total - hop))
+        for i in range(count)
+    ]
+
+
+def n_windows(
+    coarse: Sequence[np.ndarray], histories: Sequence[np.ndarray | None], layout: TokenLayout
+) -> int:
+    """Windows of all rows together."""
+    return sum(
+        len(plan_windows(c.shape[1], _kept(h, layout), layout))
+        for c, h in zip(coarse, histories, strict=True)
+    )
+
+
+def _kept(history_QT: np.ndarray | None, layout: TokenLayout) -> int:
+    return 0 if history_QT is None else min(layout.fine_history, history_QT.shape[1])
+
+
+def _frames(
+    coarse_QT: np.ndarray, history_QT: np.ndarray | None, layout: TokenLayout
+) -> np.ndarray:
+    """Frames (T, Q) of one row: history, given codes, and the pad token where nothing is known."""
+    n_history, n_new = _kept(history_QT, layout), coarse_QT.shape[1]
+    total = max(layout.fine_window, n_history + n_new)
+    frames_TQ = np.full((total, layout.n_fine_codebooks), layout.fine_pad_token, np.int32)
+    if history_QT is not None:
+        frames_TQ[:n_history] = history_QT[:, history_QT.shape[1] - n_history :].T
+    frames_TQ[n_history : n_history + n_new, : len(coarse_QT)] = coarse_QT.T
+    return frames_TQ
+
+
+def _groups(rows: Sequence[int], most: int) -> list[list[int]]:
+    """Rows in groups of a power of two, at most `most`; a last group is filled with its first row.
+
+    So that few batch sizes compile.
+    """
+    groups = [list(rows[i : i + most]) for i in range(0, len(rows), most)]
+    for group in groups:
+        group += group[:1] * (2 ** (len(group) - 1).bit_length() - len(group))
+    return groups
+
+
+def _rows_of(noise: Noise, rows: Sequence[int]) -> Noise:
+    index_B = np.array(rows)
+    if isinstance(noise, KeyNoise):
+        return KeyNoise(noise.key_B[index_B])
+    return InjectedNoise(noise.gumbel_BN[index_B])
+
+
+def _fill_window_fn(
+    params, codes_BTQ, n_seen_B, temperature_B, noise, n_given, index, *, cfg: BarkConfig, dtypes
+) -> jax.Array:
+    """Predicts codebooks `n_given` … Q-1 in turn; returns the window with new frames filled in."""
+    layout = cfg.tokens
+    model = bind(FineGPT, cfg.fine, dtypes, params=params)
+    B, T, Q = codes_BTQ.shape
+    is_new_BT = jnp.arange(T) >= n_seen_B[:, None]
+
+    def predict(codebook: jax.Array, codes_BTQ: jax.Array) -> jax.Array:
+        logits_BTV = model.logits(model(codes_BTQ, codebook), codebook, layout.codebook_size)
+        step_B = jnp.broadcast_to(index * Q + codebook, (B,))
+        gumbel_BTV = noise.gumbel(step_B, (T, layout.codebook_size))
+        flat = (B * T, layout.codebook_size)
+        code_BT = draw(
+            logits_BTV.reshape(flat), gumbel_BTV.reshape(flat), jnp.repeat(temperature_B, T)
+        ).reshape(B, T)
+        old_BT = jnp.take(codes_BTQ, codebook, axis=2)
+        return codes_BTQ.at[:, :, codebook].set(jnp.where(is_new_BT, code_BT, old_BT))
+
+    return jax.lax.fori_loop(n_given, Q, predict, codes_BTQ)
+
+
+_fill_window = jit(_fill_window_fn, static_argnames=("cfg", "dtypes"))

@@ -1,0 +1,194 @@
+"""Text to semantic tokens.
+
+Source: suno-ai/bark @f4f32d4, bark/generation.py, generate_text_semantic.
+Differs: batched; a row that has ended waits for the others without a trace.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bark_jax.compiling import jit
+from bark_jax.config import BarkConfig, TokenLayout
+from bark_jax.decoding import Context, read_prompt, read_token, repeat, round_up
+from bark_jax.models.binding import Params, bind
+from bark_jax.models.gpt import GPT
+from bark_jax.models.layers import DTypes
+from bark_jax.noise import Noise
+from bark_jax.sampling import Filter, draw, filter_logits, probability
+
+
+@dataclasses.dataclass(frozen=True)
+class SemanticResult:
+    """What one row gave."""
+
+    tokens: np.ndarray  # (N,) int32, without the end-of-sequence token; N may be 0
+    finish_reason: str  # "eos", "max_duration" or "max_tokens"
+
+
+@flax.struct.dataclass
+class Ending:
+    """When each row ends; all traced, (B,)."""
+
+    max_tokens_B: jax.Array  # int32
+    min_eos_p_B: jax.Array  # inf = only when drawn
+    allow_early_stop_B: jax.Array  # bool
+
+
+@flax.struct.dataclass
+class State:
+    """Carry of the token loop."""
+
+    context: Context
+    tokens_BN: jax.Array  # int32, the tokens drawn so far
+    length_B: jax.Array  # int32, how many of them
+    is_eos_B: jax.Array  # ended by its own choice
+
+    def is_done(self, ending: Ending) -> jax.Array:
+        return self.is_eos_B | (self.length_B >= ending.max_tokens_B)
+
+
+def generate_semantic(
+    params: Params,
+    ids_BT: np.ndarray,
+    rows: Mapping[str, Sequence[Any]],
+    noise: Noise,
+    *,
+    cfg: BarkConfig,
+    dtypes: DTypes,
+    report: Callable[[int], None] | None = None,
+) -> list[SemanticResult]:
+    """Draws semantic tokens for every row until each has ended.
+
+    Args:
+      ids_BT: int32 prompts from `prompt`.
+      rows: one value per row of each field of `SemanticSampling`.
+      noise: of the draws; injected noise is (B, steps, semantic vocabulary + 1).
+      report: called with the number of steps done, every few steps.
+    """
+    limits = [max_tokens(s, cfg.tokens) for s in rows["max_duration_s"]]
+    ending = Ending(
+        jnp.asarray(np.array(limits, np.int32)),
+        jnp.asarray(np.array([np.inf if p is None else p for p in rows["min_eos_p"]], np.float32)),
+        jnp.asarray(np.array(rows["allow_early_stop"], bool)),
+    )
+    by = Filter.of(rows)
+    steps = min(round_up(max(limits)), round_up(cfg.tokens.max_semantic_tokens))
+    static = {"cfg": cfg, "dtypes": dtypes}
+    state = _begin(params, jnp.asarray(ids_BT), by, ending, noise, steps=steps, **static)
+    chunk = steps if report is None else 32
+    for until in range(chunk, steps + chunk, chunk):
+        state = _continue(params, state, by, ending, noise, jnp.int32(until), **static)
+        if report is not None:
+            report(min(until, max(limits)))
+            if bool(jnp.all(state.is_done(ending))):
+                break
+    tokens_BN, length_B, is_eos_B = jax.device_get(
+        (state.tokens_BN, state.length_B, state.is_eos_B)
+    )
+    return [
+        SemanticResult(tokens_N[:length], _finish_reason(is_eos, length, cfg.tokens))
+        for tokens_N, length, is_eos in zip(tokens_BN, length_B, is_eos_B, strict=True)
+    ]
+
+
+def prompt(text_T: np.ndarray, history: np.ndarray | None, layout: TokenLayout) -> np.ndarray:
+    """One row's input ids: [text | history, padded on the right] [infer].
+
+    Args:
+      text_T: int32 (text_length,) from `text.encode_text`.
+      history: semantic tokens of a voice; its last `text_length` are used.
+    """
+    padded = np.full(layout.text_length, layout.semantic_pad_token, np.int32)
+    if history is not None:
+        kept = history[-layout.text_length :]
+        padded[: len(kept)] = kept
+    return np.concatenate([text_T, padded, [layout.semantic_infer_token]]).astype(np.int32)
+
+
+def max_tokens(max_duration_s: float | None, layout: TokenLayout) -> int:
+    """Tokens until the duration is exceeded; the token that exceeds it still counts.
+
+    The original adds 1/49.9 up in float64, and its rounding shows (10 s are 499 tokens, not 500),
+    so this adds too.
+    """
+    if max_duration_s is None:
+        return layout.max_semantic_tokens
+    token_s, total_s = 1 / float(Fraction(layout.semantic_rate_hz)), 0.0
+    for n in range(1, layout.max_semantic_tokens):
+        total_s += token_s
+        if total_s > max_duration_s:
+            return n
+    return layout.max_semantic_tokens
+
+
+def _finish_reason(is_eos: bool, length: int, layout: TokenLayout) -> str:
+    if is_eos:
+        return "eos"
+    return "max_tokens" if length >= layout.max_semantic_tokens else "max_duration"
+
+
+def _bind(params: Params, cfg: BarkConfig, dtypes: DTypes) -> GPT:
+    return bind(GPT, cfg.semantic, dtypes, params=params)
+
+
+def _begin_fn(params, ids_BT, by, ending, noise, *, cfg, dtypes, steps) -> State:
+    """Reads the prompts and draws the first token of every row."""
+    model = _bind(params, cfg, dtypes)
+    x_BPD = model.embed_merged(ids_BT, cfg.tokens.text_length)
+    B, P, _ = x_BPD.shape
+    length_B = jnp.full(B, P, jnp.int32)
+    out_BD, context = read_prompt(model, x_BPD, length_B, round_up(P + steps - 1))
+    none_B = jnp.zeros(B, jnp.int32)
+    state = State(context, jnp.zeros((B, steps), jnp.int32), none_B, none_B.astype(bool))
+    return _append(model, out_BD, state, by, ending, noise, cfg.tokens)
+
+
+def _continue_fn(params, state, by, ending, noise, until, *, cfg, dtypes) -> State:
+    """Draws on until every row has ended or has been given `until` tokens."""
+    model = _bind(params, cfg, dtypes)
+
+    def step(state: State) -> State:
+        last_B = jnp.take_along_axis(state.tokens_BN, (state.length_B - 1)[:, None], axis=1)
+        # a row that ended with its first draw has no last token; what it reads does not matter
+        out_BD, context = read_token(model, last_B[:, 0], state.context)
+        state = dataclasses.replace(state, context=context)
+        return _append(model, out_BD, state, by, ending, noise, cfg.tokens)
+
+    def is_running(state: State) -> jax.Array:
+        return jnp.any(~state.is_done(ending) & (state.length_B < until))
+
+    return repeat(step, state, is_running)
+
+
+_begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "steps"))
+_continue = jit(_continue_fn, static_argnames=("cfg", "dtypes"), donate_argnames=("state",))
+
+
+def _append(model, out_BD, state: State, by, ending, noise, layout: TokenLayout) -> State:
+    """Draws one token for every row that has not ended."""
+    eos = layout.semantic_pad_token
+    logits_BV = model.logits(out_BD)[:, : eos + 1]
+    is_closed_BV = ~ending.allow_early_stop_B[:, None] & (jnp.arange(eos + 1) == eos)
+    logits_BV = filter_logits(jnp.where(is_closed_BV, -jnp.inf, logits_BV), by)
+    gumbel_BV = noise.gumbel(state.length_B, (eos + 1,))
+    token_B = draw(logits_BV, gumbel_BV, by.temperature_B)
+    p_eos_B = probability(logits_BV, eos, token_B, by.temperature_B)
+    is_eos_B = (token_B == eos) | (p_eos_B >= ending.min_eos_p_B)
+    is_eos_B &= ending.allow_early_stop_B & ~state.is_done(ending)
+
+    is_kept_B = ~is_eos_B & ~state.is_done(ending)
+    rows_B = jnp.arange(token_B.shape[0])
+    at_B = jnp.where(is_kept_B, state.length_B, state.tokens_BN.shape[1])  # past the end: dropped
+    return dataclasses.replace(
+        state,
+        tokens_BN=state.tokens_BN.at[rows_B, at_B].set(token_B, mode="drop"),
+        length_B=state.length_B + is_kept_B,
+        is_eos_B=state.is_eos_B | is_eos_B,
+    )
