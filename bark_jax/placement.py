@@ -24,10 +24,10 @@ class StageParams:
 
     @contextlib.contextmanager
     def on_device(self) -> Iterator[Params]:
-        if self._kept is None:
-            loaded = self.load()
-            self._kept = jax.tree.map(np.asarray, loaded) if self.offload else loaded
-        kept: Params = self._kept
+        kept = self._kept
+        if kept is None:
+            kept = self.load()
+            kept = self._kept = jax.tree.map(np.asarray, kept) if self.offload else kept
         if not self.offload:
             yield kept
             return
