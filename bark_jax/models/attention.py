@@ -45,7 +45,8 @@ def attend_all(
     T, K = q_BTHK.shape[1], q_BTHK.shape[3]
     logits_BHTM = _dot("BTHK,BMHK->BHTM", q_BTHK, k_BTHK, dtypes.compute) * K**-0.5
     if is_causal:
-        logits_BHTM = jnp.where(jnp.tril(jnp.ones((T, T), bool)), logits_BHTM, -jnp.inf)
+        is_seen_TM = jnp.tril(jnp.ones((T, T), bool))
+        logits_BHTM = jnp.where(is_seen_TM[None, None], logits_BHTM, -jnp.inf)
     return _dot("BHTM,BMHK->BTHK", jax.nn.softmax(logits_BHTM), v_BTHK, dtypes.compute)
 
 

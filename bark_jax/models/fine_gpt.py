@@ -46,7 +46,7 @@ class FineGPT(nnx.Module):
         x_BTD = jnp.zeros((*codes_BTQ.shape[:2], self.wpe.weight.shape[1]), jnp.float32)
         for q, table in enumerate(self.wtes):
             x_BTD += jnp.where(q <= codebook, table(codes_BTQ[:, :, q]), 0.0)
-        x_BTD += self.wpe(jnp.arange(T))
+        x_BTD += self.wpe(jnp.arange(T))[None]
 
         def attend(q_BTHK, k_BTHK, v_BTHK):
             return attend_all(q_BTHK, k_BTHK, v_BTHK, is_causal=False, dtypes=self.dtypes)

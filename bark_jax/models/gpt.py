@@ -47,7 +47,7 @@ class GPT(nnx.Module):
           The last layer's normalised output (B, P, D), and a cache of `slots` slots whose first P
           hold the prompt.
         """
-        x_BPD = x_BPD + self.wpe(jnp.arange(x_BPD.shape[1]))
+        x_BPD = x_BPD + self.wpe(jnp.arange(x_BPD.shape[1]))[None]
         caches: list[LayerCache] = []
         for block in self.h:
 

@@ -53,6 +53,11 @@ def matmul(x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
     )
 
 
+def _last_axis(vector: jax.Array, x: jax.Array) -> jax.Array:
+    """`vector` in float32, shaped to broadcast along the last axis of `x`."""
+    return jnp.expand_dims(vector.astype(jnp.float32), tuple(range(x.ndim - 1)))
+
+
 class Linear(nnx.Module):
     def __init__(
         self, n_in: int, n_out: int, bias: bool, dtypes: DTypes, *, rngs: nnx.Rngs
@@ -64,7 +69,7 @@ class Linear(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         y = matmul(x, self.weight[...], self.dtypes.compute)
-        return y if self.bias is None else y + self.bias[...].astype(jnp.float32)
+        return y if self.bias is None else y + _last_axis(self.bias[...], y)
 
 
 class Embedding(nnx.Module):
@@ -84,8 +89,8 @@ class LayerNorm(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         mean = x.mean(-1, keepdims=True)
         variance = jnp.square(x - mean).mean(-1, keepdims=True)
-        y = (x - mean) * jax.lax.rsqrt(variance + 1e-5) * self.weight[...].astype(jnp.float32)
-        return y if self.bias is None else y + self.bias[...].astype(jnp.float32)
+        y = (x - mean) * jax.lax.rsqrt(variance + 1e-5) * _last_axis(self.weight[...], x)
+        return y if self.bias is None else y + _last_axis(self.bias[...], x)
 
 
 class Attention(nnx.Module):
