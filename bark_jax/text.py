@@ -1,0 +1,104 @@
+"""Text to the padded ids of the semantic model, on the host.
+
+Source: suno-ai/bark @f4f32d4, bark/generation.py, generate_text_semantic and _tokenize, which use
+BERT's multilingual cased vocabulary.
+"""
+
+import logging
+import re
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+
+from bark_jax.config import TokenLayout
+
+VOCAB_FILE = "vocab.txt"
+REQUIRED_TOKENS = ("[UNK]", "[CLS]", "[SEP]")
+
+logger = logging.getLogger(__name__)
+
+
+class Tokenizer:
+    """Cased WordPiece without special tokens around the text.
+
+    Control characters are dropped, CJK ideographs and punctuation stand alone, pieces are the
+    longest match in the vocabulary, words without a match or over 100 characters give `[UNK]`.
+    """
+
+    def __init__(self, vocab: dict[str, int]) -> None:
+        self._wordpiece = tokenizers.BertWordPieceTokenizer(
+            vocab, lowercase=False, strip_accents=False
+        )
+
+    @classmethod
+    def from_directory(cls, tokenizer_dir: str | Path) -> "Tokenizer":
+        """Reads `vocab.txt`, one piece per line; the line number is the id.
+
+        Raises:
+          FileNotFoundError: there is no such file.
+          ValueError: it is no WordPiece vocabulary in UTF-8.
+        """
+        path = Path(tokenizer_dir) / VOCAB_FILE
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"the tokenizer's vocabulary {path} is missing: it is {VOCAB_FILE} of "
+                "bert-base-multilingual-cased for the published Bark models"
+            )
+        try:
+            pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is no WordPiece vocabulary: {error}") from error
+        vocab = {piece.rstrip("\r"): index for index, piece in enumerate(pieces)}
+        if absent := [token for token in REQUIRED_TOKENS if token not in vocab]:
+            raise ValueError(f"{path} is no WordPiece vocabulary: it lacks {' '.join(absent)}")
+        return cls(vocab)
+
+    def encode(self, text: str) -> list[int]:
+        """Vocabulary ids of `text`, composed (NFC) first: `e` + U+0301 gives the ids of `é`."""
+        composed = unicodedata.normalize("NFC", text)
+        return self._wordpiece.encode(composed, add_special_tokens=False).ids
+
+
+def normalize_whitespace(text: str) -> str:
+    """Every run of Unicode whitespace becomes one space; none is left at the ends."""
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def encode_text(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> np.ndarray:
+    """The text half of the semantic model's prompt.
+
+    Text over `layout.text_length` tokens loses its end; a line on the log says how much.
+
+    Returns:
+      ids_T: int32, T = layout.text_length, offset into the model's vocabulary and padded.
+    Raises:
+      TypeError: `text` is not a str.
+      ValueError: `text` is empty, gives no token, or a token that the model has no id for.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str, got {type(text).__name__}")
+    if not (normalized := normalize_whitespace(text)):
+        raise ValueError("text is empty")
+    try:
+        normalized.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"text is not valid Unicode: {error}") from error
+    ids = tokenizer.encode(normalized)
+    if not ids:
+        raise ValueError(f"text={text!r} gives no token: it holds nothing but control characters")
+    if max(ids) >= (limit := layout.text_pad_token - layout.text_encoding_offset):
+        raise ValueError(
+            f"text={text!r} gives token {max(ids)}, but the model knows {limit} text tokens: "
+            "the tokenizer is not this model's"
+        )
+    if (lost := len(ids) - layout.text_length) > 0:
+        logger.warning(
+            "text is too long: its last %s%% are lost (%d of %d tokens; the limit is %d)",
+            round(lost / len(ids) * 100, 1), lost, len(ids), layout.text_length,
+        )  # fmt: skip
+    ids_T = np.full(layout.text_length, layout.text_pad_token, np.int32)
+    kept = ids[: layout.text_length]
+    ids_T[: len(kept)] = np.asarray(kept, np.int32) + layout.text_encoding_offset
+    return ids_T
