@@ -8,7 +8,7 @@ voices/NAME.npz                    history prompts; NAME may hold one slash
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from bark_jax.config import STAGES, BarkConfig, from_dict, to_dict
-from bark_jax.models.binding import Params
+from bark_jax.models.binding import Params, flatten, unflatten
 
 FORMAT = "bark_jax/1"
 CONFIG_FILE = "config.json"
@@ -63,14 +63,17 @@ def load_source(directory: str | Path) -> dict[str, Any]:
 
 
 def load_stage(
-    directory: str | Path, stage: str, dtype: str | None = None, sharding: Any = None
+    directory: str | Path,
+    stage: str,
+    dtype: str | None = None,
+    sharding_of: Callable[[str], jax.sharding.Sharding] | None = None,
 ) -> Params:
     """Reads the parameters of one stage as jax arrays.
 
     Args:
       stage: one of "semantic", "coarse", "fine", "codec".
       dtype: cast while reading; None keeps what is stored.
-      sharding: one `jax.sharding.Sharding` for all leaves, or None for the default device.
+      sharding_of: where the parameter of a dotted name goes; None is the default device.
     Raises:
       FileNotFoundError: the stage is not there.
       ValueError: the checkpoint is damaged or incomplete.
@@ -82,15 +85,18 @@ def load_stage(
     path = Path(directory).resolve() / stage
     if not path.is_dir():
         raise FileNotFoundError(f"{directory} has no {stage!r} stage")
-    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    default = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
-    def target(leaf: Any) -> jax.ShapeDtypeStruct:
+    def target(name: str, leaf: Any) -> jax.ShapeDtypeStruct:
         is_float = jnp.issubdtype(leaf.dtype, jnp.floating)
         to = dtype if dtype is not None and is_float else leaf.dtype
+        sharding = default if sharding_of is None else sharding_of(name)
         return jax.ShapeDtypeStruct(leaf.shape, to, sharding=sharding)
 
     try:
-        return ocp.load(str(path), jax.tree.map(target, ocp.metadata(str(path)).metadata))
+        stored = flatten(ocp.metadata(str(path)).metadata)
+        targets = unflatten({name: target(name, leaf) for name, leaf in stored.items()})
+        return ocp.load(str(path), targets)
     except Exception as error:
         raise ValueError(f"cannot read the {stage!r} stage of {directory}: {error}") from error
 

@@ -45,7 +45,7 @@ def read_prompt(
     P = x_BPD.shape[1]
     out_BPD, cache = model.prefill(x_BPD, slots)
     out_BD = jnp.take_along_axis(out_BPD, (length_B - 1)[:, None, None], axis=1)[:, 0]
-    visible_BM = jnp.arange(slots) < length_B[:, None]
+    visible_BM = jnp.arange(slots)[None] < length_B[:, None]
     return out_BD, Context(cache, visible_BM, length_B, jnp.int32(P))
 
 
@@ -58,7 +58,7 @@ def read_token(model: GPT, token_B: jax.Array, context: Context) -> tuple[jax.Ar
     c = context
     out_BD, cache = model.step(token_B, c.position_B, c.cache, c.visible_BM, c.slot)
     is_new_M = jnp.arange(c.visible_BM.shape[1]) == c.slot
-    return out_BD, Context(cache, c.visible_BM | is_new_M, c.position_B + 1, c.slot + 1)
+    return out_BD, Context(cache, c.visible_BM | is_new_M[None], c.position_B + 1, c.slot + 1)
 
 
 def repeat(step: Callable[[State], State], state: State, is_running: Callable[[State], Any]):

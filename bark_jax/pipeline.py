@@ -1,14 +1,17 @@
 """`Bark`: text to audio, in one call or stage by stage."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from bark_jax import backend, checkpoint
 from bark_jax.batching import Batch, as_rows
@@ -16,11 +19,13 @@ from bark_jax.compiling import enable_cache
 from bark_jax.config import STAGES, BarkConfig
 from bark_jax.generation import Generation
 from bark_jax.models import encodec
+from bark_jax.models.binding import Params
 from bark_jax.models.layers import DTypes
 from bark_jax.noise import noise_of
 from bark_jax.placement import StageParams
 from bark_jax.progress import stage_bar
 from bark_jax.sampling_config import SamplingConfig, per_row
+from bark_jax.sharding import check_mesh, sharding_of
 from bark_jax.stages import coarse as coarse_stage
 from bark_jax.stages import fine as fine_stage
 from bark_jax.stages import semantic as semantic_stage
@@ -48,7 +53,11 @@ class Bark:
         tokenizer: Tokenizer,
         voices: VoiceLibrary,
         dtypes: DTypes,
+        mesh: Mesh | None = None,
     ) -> None:
+        if mesh is not None:
+            check_mesh(mesh)
+        self.mesh = mesh
         self.config = config
         self.tokenizer = tokenizer
         self.voices = voices
@@ -63,6 +72,7 @@ class Bark:
         dtype: str | DTypes | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
+        mesh: Mesh | None = None,
         offload: bool = False,
     ) -> "Bark":
         """Loads a model.
@@ -76,6 +86,8 @@ class Bark:
             codec is always float32: it costs little, and rounding there is audible.
           revision: branch, tag or commit of the hub repository.
           local_files_only: never ask the hub.
+          mesh: spread over the devices of a mesh: rows of a batch over its axis "data", weights
+            over its axis "model". Several processes pass equal arguments and get equal results.
           offload: keep parameters in host memory and each stage on the device only while it runs.
         Raises:
           OSError: a model cannot be had; says what is missing and how to get it.
@@ -101,7 +113,8 @@ class Bark:
 
         def loader(stage: str) -> Callable[[], Any]:
             stored = "float32" if stage == "codec" else dtypes.params
-            return lambda: checkpoint.load_stage(folders[stage], stage, stored)
+            place = None if mesh is None else functools.partial(sharding_of, mesh)
+            return lambda: checkpoint.load_stage(folders[stage], stage, stored, place)
 
         home = folders["semantic"]
         return cls(
@@ -115,6 +128,7 @@ class Bark:
                 local_files_only=local_files_only,
             ),
             dtypes,
+            mesh,
         )
 
     @property
@@ -265,7 +279,7 @@ class Bark:
     def encode(self, audio: Any) -> np.ndarray | list[np.ndarray]:
         """Audio (S,) at `sample_rate` to codes (8, ceil(S / 320)); a list of arrays is a batch."""
         rows, is_list = as_rows("audio", audio, 1)
-        with self._params["codec"].on_device() as params:
+        with self._on_device("codec") as params:
             codes = [
                 np.asarray(
                     encodec.encode(
@@ -331,7 +345,7 @@ class Bark:
         begin = time.perf_counter()
         audio = [np.zeros(0, np.float32) for _ in codes]
         spoken = [i for i, row in enumerate(codes) if row.shape[1]]
-        with self._params["codec"].on_device() as params:
+        with self._on_device("codec") as params:
             made = encodec.decode_rows(params, [codes[i] for i in spoken], self.config.codec)
         for i, samples in zip(spoken, made, strict=True):
             audio[i] = samples
@@ -339,10 +353,17 @@ class Bark:
         return audio
 
     @contextmanager
+    def _on_device(self, stage: str) -> Iterator[Params]:
+        """Parameters of a stage, with the mesh set for what is computed with them."""
+        with nullcontext() if self.mesh is None else jax.set_mesh(self.mesh):
+            with self._params[stage].on_device() as params:
+                yield params
+
+    @contextmanager
     def _running(self, stage, total, progress, timings) -> Iterator[Callable[..., Any]]:
         """Yields a caller of the stage's function, with parameters placed, a bar and a clock."""
         begin = time.perf_counter()
-        with self._params[stage].on_device() as params, stage_bar(stage, total, progress) as report:
+        with self._on_device(stage) as params, stage_bar(stage, total, progress) as report:
 
             def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
                 return function(

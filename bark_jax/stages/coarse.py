@@ -21,6 +21,7 @@ from bark_jax.models.gpt import GPT
 from bark_jax.models.layers import DTypes
 from bark_jax.noise import Noise
 from bark_jax.sampling import Filter, draw, filter_logits
+from bark_jax.sharding import fetch, split_rows
 from bark_jax.stages.coarse_plan import CoarsePlan, segments, unflatten
 
 
@@ -104,12 +105,13 @@ def _run_segment(
         if report is not None:
             jax.block_until_ready(state.n)
             report(n_done + until)
-    return np.asarray(state.tokens_BN)[:, :n_steps]
+    return fetch(state.tokens_BN)[:, :n_steps]
 
 
 def _begin_fn(params, ids_BP, length_B, by, noise, first, *, cfg, dtypes, steps) -> State:
     """Reads the contexts and draws the next token of every row, which is number `first`."""
     model = bind(GPT, cfg.coarse, dtypes, params=params)
+    ids_BP = split_rows(ids_BP)
     B, P = ids_BP.shape
     out_BD, context = read_prompt(model, model.embed(ids_BP), length_B, round_up(P + steps - 1))
     state = State(context, jnp.zeros((B, steps), jnp.int32), jnp.int32(0))

@@ -19,6 +19,7 @@ from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.layers import DTypes
 from bark_jax.noise import InjectedNoise, KeyNoise, Noise
 from bark_jax.sampling import draw
+from bark_jax.sharding import fetch, split_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +82,7 @@ def generate_fine(
                 cfg=cfg,
                 dtypes=dtypes,
             )
-            for (row_frames, w), codes_TQ in zip(pieces, np.asarray(codes_BTQ), strict=True):
+            for (row_frames, w), codes_TQ in zip(pieces, fetch(codes_BTQ), strict=True):
                 row_frames[w.fill : w.start + layout.fine_window] = codes_TQ[w.n_seen :]
             n_done += len(set(rows))
             if report is not None:
@@ -157,8 +158,9 @@ def _fill_window_fn(
     """Predicts codebooks `n_given` … Q-1 in turn; returns the window with new frames filled in."""
     layout = cfg.tokens
     model = bind(FineGPT, cfg.fine, dtypes, params=params)
+    codes_BTQ = split_rows(codes_BTQ)
     B, T, Q = codes_BTQ.shape
-    is_new_BT = jnp.arange(T) >= n_seen_B[:, None]
+    is_new_BT = jnp.arange(T)[None] >= n_seen_B[:, None]
 
     def predict(codebook: jax.Array, codes_BTQ: jax.Array) -> jax.Array:
         logits_BTV = model.logits(model(codes_BTQ, codebook), codebook, layout.codebook_size)

@@ -22,6 +22,7 @@ from bark_jax.models.gpt import GPT
 from bark_jax.models.layers import DTypes
 from bark_jax.noise import Noise
 from bark_jax.sampling import Filter, draw, filter_logits, probability
+from bark_jax.sharding import fetch, split_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +90,7 @@ def generate_semantic(
             report(min(until, max(limits)))
             if bool(jnp.all(state.is_done(ending))):
                 break
-    tokens_BN, length_B, is_eos_B = jax.device_get(
-        (state.tokens_BN, state.length_B, state.is_eos_B)
-    )
+    tokens_BN, length_B, is_eos_B = map(fetch, (state.tokens_BN, state.length_B, state.is_eos_B))
     return [
         SemanticResult(tokens_N[:length], _finish_reason(is_eos, length, cfg.tokens))
         for tokens_N, length, is_eos in zip(tokens_BN, length_B, is_eos_B, strict=True)
@@ -141,7 +140,7 @@ def _bind(params: Params, cfg: BarkConfig, dtypes: DTypes) -> GPT:
 def _begin_fn(params, ids_BT, by, ending, noise, *, cfg, dtypes, steps) -> State:
     """Reads the prompts and draws the first token of every row."""
     model = _bind(params, cfg, dtypes)
-    x_BPD = model.embed_merged(ids_BT, cfg.tokens.text_length)
+    x_BPD = model.embed_merged(split_rows(ids_BT), cfg.tokens.text_length)
     B, P, _ = x_BPD.shape
     length_B = jnp.full(B, P, jnp.int32)
     out_BD, context = read_prompt(model, x_BPD, length_B, round_up(P + steps - 1))
@@ -175,7 +174,8 @@ def _append(model, out_BD, state: State, by, ending, noise, layout: TokenLayout)
     """Draws one token for every row that has not ended."""
     eos = layout.semantic_pad_token
     logits_BV = model.logits(out_BD)[:, : eos + 1]
-    is_closed_BV = ~ending.allow_early_stop_B[:, None] & (jnp.arange(eos + 1) == eos)
+    is_eos_V = jnp.arange(eos + 1) == eos
+    is_closed_BV = ~ending.allow_early_stop_B[:, None] & is_eos_V[None]
     logits_BV = filter_logits(jnp.where(is_closed_BV, -jnp.inf, logits_BV), by)
     gumbel_BV = noise.gumbel(state.length_B, (eos + 1,))
     token_B = draw(logits_BV, gumbel_BV, by.temperature_B)

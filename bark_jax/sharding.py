@@ -1,0 +1,55 @@
+"""One model over many devices: rows of a batch over the mesh axis `data`, weights over `model`.
+
+The modules know nothing of this: a table says where each parameter lies, each stage says once that
+its prompts are split by rows, and the compiler derives the rest.
+"""
+
+import re
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+DATA, MODEL = "data", "model"
+
+# The first pattern that fits the parameter's dotted name decides; others lie whole on every device.
+# Products that widen are split by output, products that narrow by input: one sum across devices
+# after each half of a block.
+RULES = (
+    (r".*\.(c_attn|c_fc)\.weight|lm_head\.weight", PartitionSpec(MODEL, None)),
+    (r".*\.(c_attn|c_fc)\.bias", PartitionSpec(MODEL)),
+    (r".*\.c_proj\.weight|wtes?(\.\d+)?\.weight", PartitionSpec(None, MODEL)),
+)
+
+
+def check_mesh(mesh: Mesh) -> None:
+    """Raises ValueError if the mesh has other axes than `data` and `model`."""
+    if unknown := set(mesh.axis_names) - {DATA, MODEL}:
+        raise ValueError(
+            f"mesh has axes {sorted(unknown)}; want {DATA!r} (rows) and {MODEL!r} (weights)"
+        )
+
+
+def sharding_of(mesh: Mesh, name: str) -> NamedSharding:
+    """Where the parameter of this dotted name lies."""
+    if MODEL in mesh.axis_names:
+        for pattern, spec in RULES:
+            if re.fullmatch(pattern, name):
+                return NamedSharding(mesh, spec)
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def split_rows(x: jax.Array) -> jax.Array:
+    """Splits the first axis over `data`, inside `jax.jit`; without a mesh it does nothing."""
+    if DATA not in jax.sharding.get_abstract_mesh().axis_names:
+        return x
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(DATA))
+
+
+def fetch(x: jax.Array) -> np.ndarray:
+    """The whole array on the host, on every process."""
+    if x.is_fully_addressable:
+        return np.asarray(x)
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(x, tiled=True))
