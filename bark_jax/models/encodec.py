@@ -1,0 +1,204 @@
+"""EnCodec: audio to codes and back, as pure functions over a dict of parameters.
+
+Always float32 in full precision, whatever the parameters are stored in. Decoding uses only
+`params["decoder"]` and `params["quantizer"]`, encoding only `params["encoder"]` and the latter.
+Source: facebookresearch/encodec @0e2d0ae, encodec/model.py and encodec/quantization; the 24 kHz
+model, which neither normalises loudness nor cuts the audio into segments.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from bark_jax.config import CodecConfig
+from bark_jax.models import seanet
+from bark_jax.models.binding import M, Params, bind
+
+BUCKET = 64  # frames (0.85 s); the *_rows functions compile one program per multiple of it
+
+
+class Quantizer(nnx.Module):
+    """Codebooks, each for what those before it leave of a latent; no gradients flow into them.
+
+    A new one holds random codes, so that every code sounds different; `inited` = 0 says that
+    training still has to set them from data.
+    """
+
+    def __init__(self, cfg: CodecConfig, *, rngs: nnx.Rngs) -> None:
+        shape = (cfg.n_codebooks, cfg.codebook_size, cfg.latent_dim)
+        embed_QVL = jax.random.normal(rngs.params(), shape)
+        self.embed = nnx.Variable(embed_QVL)
+        # of training only: moving averages of how often and by which latents a code is chosen
+        self.cluster_size = nnx.Variable(jnp.zeros(shape[:2]))
+        self.embed_avg = nnx.Variable(embed_QVL)
+        self.inited = nnx.Variable(jnp.zeros(shape[0]))
+
+    def decode(self, codes_BQT: jax.Array) -> jax.Array:
+        """Sum of the chosen vectors of the first Q codebooks: latents (B, T, L)."""
+        embed_QVL = self.embed[...]
+        return sum(
+            (embed_QVL[q][codes_BQT[:, q]] for q in range(1, codes_BQT.shape[1])),
+            start=embed_QVL[0][codes_BQT[:, 0]],
+        )
+
+    def encode(self, latents_BTL: jax.Array, n_codebooks: int) -> jax.Array:
+        """Nearest codes (B, Q, T), codebook after codebook; the lowest id among equals."""
+
+        def step(rest_BTL: jax.Array, embed_VL: jax.Array):
+            products_BTV = seanet.matmul(rest_BTL, embed_VL.T)
+            norms_BT1 = jnp.square(rest_BTL).sum(-1, keepdims=True)
+            norms_11V = jnp.square(embed_VL).sum(-1)[None, None]
+            distance_BTV = norms_BT1 - 2 * products_BTV + norms_11V
+            code_BT = jnp.argmin(distance_BTV, axis=-1).astype(jnp.int32)
+            return rest_BTL - embed_VL[code_BT], code_BT
+
+        _, codes_QBT = jax.lax.scan(step, latents_BTL, self.embed[...][:n_codebooks])
+        return codes_QBT.transpose(1, 0, 2)
+
+
+class EnCodec(nnx.Module):
+    """The whole codec. Training binds this one and calls its three parts itself."""
+
+    def __init__(self, cfg: CodecConfig, *, rngs: nnx.Rngs) -> None:
+        self.encoder = seanet.Encoder(cfg, rngs=rngs)
+        self.quantizer = Quantizer(cfg, rngs=rngs)
+        self.decoder = seanet.Decoder(cfg, rngs=rngs)
+
+
+@functools.partial(jax.jit, static_argnames="cfg")
+def decode(
+    params: Params, codes_BQT: jax.Array, length_B: jax.Array | None = None, *, cfg: CodecConfig
+) -> jax.Array:
+    """Turns codes into audio.
+
+    Args:
+      codes_BQT: int32 in [0, cfg.codebook_size), of the first Q codebooks; values behind a row's
+        length do not matter.
+      length_B: int32, frames of each row, 1 … T; all T if not given.
+    Returns:
+      samples_BS: float32, S = T · cfg.hop_length, not clipped; zero behind a row's length. What a
+        row gives does not depend on T or on the other rows.
+    """
+    B, _, T = codes_BQT.shape
+    if length_B is None:
+        length_B = jnp.full(B, T)
+    latents_BTL = _bind(Quantizer, cfg, params["quantizer"]).decode(codes_BQT)
+    samples_BS = _bind(seanet.Decoder, cfg, params["decoder"])(latents_BTL, length_B)
+    inside_BS = jnp.arange(samples_BS.shape[1])[None] < length_B[:, None] * cfg.hop_length
+    return jnp.where(inside_BS, samples_BS, 0)
+
+
+@functools.partial(jax.jit, static_argnames="cfg")
+def encode_latents(
+    params: Params, samples_BS: jax.Array, length_B: jax.Array | None = None, *, cfg: CodecConfig
+) -> jax.Array:
+    """Turns audio at cfg.sample_rate into latents (B, ceil(S / hop_length), L), not quantized.
+
+    Args:
+      samples_BS: float32, mono.
+      length_B: int32, samples of each row, 1 … S; all S if not given. Of each row the first
+        ceil(length / hop_length) frames count; they do not depend on S or on the other rows.
+    """
+    return _bind(seanet.Encoder, cfg, params["encoder"])(samples_BS.astype(jnp.float32), length_B)
+
+
+@functools.partial(jax.jit, static_argnames=("cfg", "n_codebooks"))
+def quantize(
+    params: Params, latents_BTL: jax.Array, *, cfg: CodecConfig, n_codebooks: int
+) -> jax.Array:
+    """Codes (B, Q, T) int32 of latents, in the first `n_codebooks` codebooks."""
+    return _bind(Quantizer, cfg, params["quantizer"]).encode(latents_BTL, n_codebooks)
+
+
+def encode(
+    params: Params,
+    samples_BS: jax.Array,
+    length_B: jax.Array | None = None,
+    *,
+    cfg: CodecConfig,
+    n_codebooks: int,
+) -> jax.Array:
+    """Turns audio into codes (B, Q, ceil(S / hop_length)) int32; see `encode_latents`."""
+    latents_BTL = encode_latents(params, samples_BS, length_B, cfg=cfg)
+    return quantize(params, latents_BTL, cfg=cfg, n_codebooks=n_codebooks)
+
+
+def decode_rows(params: Params, rows: Sequence[np.ndarray], cfg: CodecConfig) -> list[np.ndarray]:
+    """Decodes rows of different lengths as one batch of a bucketed shape.
+
+    Args:
+      rows: integer codes (Q, T), the same Q and any T ≥ 1 for each.
+    Returns:
+      float32 audio (T · cfg.hop_length,) of each row.
+    Raises:
+      ValueError: a row has no frame, another Q than the first or more than there are codebooks, or
+        a code outside [0, cfg.codebook_size).
+    """
+    if not rows:
+        return []
+    _check_codes(rows, cfg)
+    codes_BQT, length_B = _batch(rows, BUCKET, np.int32)
+    samples = np.asarray(decode(params, codes_BQT, length_B, cfg=cfg))
+    return [row[: n * cfg.hop_length].copy() for row, n in zip(samples, length_B, strict=True)]
+
+
+def encode_rows(
+    params: Params, rows: Sequence[np.ndarray], cfg: CodecConfig, *, n_codebooks: int
+) -> list[np.ndarray]:
+    """Encodes audio (S,) of different lengths, S ≥ 1, as one batch of a bucketed shape.
+
+    Returns:
+      int32 codes (n_codebooks, ceil(S / cfg.hop_length)) of each row.
+    Raises:
+      ValueError: a row is empty or has more than one axis, or there are too few codebooks.
+    """
+    if not rows:
+        return []
+    for i, row in enumerate(rows):
+        if row.ndim != 1 or not row.size:
+            raise ValueError(f"audio of row {i} has shape {row.shape}, want (S ≥ 1,)")
+    _check_n_codebooks(n_codebooks, cfg)
+    samples_BS, length_B = _batch(rows, BUCKET * cfg.hop_length, np.float32)
+    codes = np.asarray(encode(params, samples_BS, length_B, cfg=cfg, n_codebooks=n_codebooks))
+    frames_B = -(-length_B // cfg.hop_length)
+    return [row[:, :n].copy() for row, n in zip(codes, frames_B, strict=True)]
+
+
+def _batch(
+    rows: Sequence[np.ndarray], multiple: int, dtype: type[np.generic]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows side by side, zeros behind each, the last axis a multiple; and their lengths."""
+    length_B = np.array([row.shape[-1] for row in rows], np.int32)
+    steps = -(-int(length_B.max()) // multiple) * multiple
+    batch = np.zeros((len(rows), *rows[0].shape[:-1], steps), dtype)
+    for i, row in enumerate(rows):
+        batch[i, ..., : row.shape[-1]] = row
+    return batch, length_B
+
+
+def _check_codes(rows: Sequence[np.ndarray], cfg: CodecConfig) -> None:
+    n_codebooks = rows[0].shape[0]
+    _check_n_codebooks(n_codebooks, cfg)
+    for i, row in enumerate(rows):
+        if row.ndim != 2 or row.shape[0] != n_codebooks or row.shape[1] < 1:
+            raise ValueError(
+                f"codes of row {i} have shape {row.shape}, want ({n_codebooks}, T ≥ 1)"
+            )
+        if row.min() < 0 or row.max() >= cfg.codebook_size:
+            raise ValueError(
+                f"codes of row {i} run from {row.min()} to {row.max()}, want 0 … "
+                f"{cfg.codebook_size - 1}"
+            )
+
+
+def _check_n_codebooks(n_codebooks: int, cfg: CodecConfig) -> None:
+    if not 1 <= n_codebooks <= cfg.n_codebooks:
+        raise ValueError(f"got {n_codebooks} codebooks, want 1 … {cfg.n_codebooks}")
+
+
+def _bind(make: type[M], cfg: CodecConfig, params: Params) -> M:
+    return bind(make, cfg, params=jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params))

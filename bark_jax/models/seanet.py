@@ -1,0 +1,244 @@
+"""SEANet: the convolutional encoder and decoder of EnCodec, causal, for whole rows at once.
+
+More axes than the package's key: **C** channels into a layer, **N** channels out of it, **W** taps
+of its kernel, **E** steps at an edge, **G** = 4C gates of an LSTM; T counts steps at the layer's
+own rate. Weights have PyTorch's layouts and stay split into length and direction (weight norm).
+
+Every row has its own length; what lies behind it never reaches the row, so rows of a batch give
+what each gives alone. Source: facebookresearch/encodec @0e2d0ae, encodec/modules.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from bark_jax.config import CodecConfig
+
+
+def matmul(x: jax.Array, weight_CN: jax.Array) -> jax.Array:
+    """`x @ weight` in full float32 precision on every backend."""
+    return jnp.matmul(x, weight_CN, precision=jax.lax.Precision.HIGHEST)
+
+
+def convolve(x_BTC: jax.Array, weight_NCW: jax.Array, stride: int) -> jax.Array:
+    """Convolution without padding: (T - W) // stride + 1 steps."""
+    return jax.lax.conv_general_dilated(
+        x_BTC,
+        weight_NCW,
+        (stride,),
+        "VALID",
+        dimension_numbers=("NWC", "OIW", "NWC"),
+        precision=jax.lax.Precision.HIGHEST,
+    )
+
+
+def convolve_transposed(x_BTC: jax.Array, weight_CNW: jax.Array, stride: int) -> jax.Array:
+    """Transposed convolution with W = 2·stride, cut to T·stride steps.
+
+    Block n of the output is made of input n (first half of the kernel) and n - 1 (second half):
+    one product. On CPU XLA's own transposed convolution is up to twice as slow, and its gradients
+    are four to twenty times as slow.
+    """
+    B, T, C = x_BTC.shape
+    N = weight_CNW.shape[1]
+    late_BTC = jnp.pad(x_BTC[:, :-1], ((0, 0), (1, 0), (0, 0)))
+    weight = weight_CNW.reshape(C, N, 2, stride).transpose(2, 0, 3, 1)
+    both = jnp.concatenate([x_BTC, late_BTC], axis=-1)
+    return matmul(both, weight.reshape(2 * C, stride * N)).reshape(B, T * stride, N)
+
+
+def pad_reflect(x_BTC: jax.Array, length_B: jax.Array, left: int, stride: int = 1) -> jax.Array:
+    """Mirrors `left` steps before each row, and enough steps behind it to fill its last stride.
+
+    A row of at most `left` steps counts as followed by zeros, which are mirrored with it.
+    `stride` is 1 or at most `left`.
+    """
+    B, T = x_BTC.shape[:2]
+    if stride > 1:
+        behind_1E = jnp.arange(stride - 1)[None]
+        mirrored_BE = jnp.maximum(length_B[:, None] - 2 - behind_1E, 0)
+        tail_BEC = jnp.take_along_axis(x_BTC, mirrored_BE[..., None], axis=1)
+        tail_BEC = jnp.where(length_B[:, None, None] > left, tail_BEC, 0)
+        x_BTC = jnp.pad(x_BTC, ((0, 0), (0, -T % stride), (0, 0)))
+        rows = jnp.arange(B)[:, None]
+        x_BTC = x_BTC.at[rows, length_B[:, None] + behind_1E].set(tail_BEC, mode="drop")
+    if left == 0:
+        return x_BTC
+    missing = max(0, left + 1 - x_BTC.shape[1])
+    head_BEC = jnp.pad(x_BTC[:, 1 : left + 1], ((0, 0), (0, missing), (0, 0)))
+    inside_BE = jnp.arange(1, left + 1)[None] < length_B[:, None]
+    head_BEC = jnp.where(inside_BE[..., None], head_BEC, 0)
+    return jnp.concatenate([head_BEC[:, ::-1], x_BTC], axis=1)
+
+
+class WeightNorm(nnx.Module):
+    """A kernel as direction v and length g, one length per index of its first axis, and a bias.
+
+    For a convolution (N, C, W) that is a length per output channel, for a transposed one
+    (C, N, W) per *input* channel, as PyTorch's default has it.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], n_bias: int, std: float, *, rngs: nnx.Rngs
+    ) -> None:
+        weight = jax.random.normal(rngs.params(), shape) * std
+        self.weight_g = nnx.Param(jnp.linalg.norm(weight, axis=(1, 2), keepdims=True))
+        self.weight_v = nnx.Param(weight)
+        self.bias = nnx.Param(jnp.zeros(n_bias))
+
+    def weight(self) -> jax.Array:
+        """The kernel, g · v / ‖v‖."""
+        v = self.weight_v[...]
+        return v * (self.weight_g[...] / jnp.linalg.norm(v, axis=(1, 2), keepdims=True))
+
+
+class Conv(nnx.Module):
+    """Causal convolution; a new one keeps the signal's size (std = 1/√fan-in)."""
+
+    def __init__(
+        self, n_in: int, n_out: int, kernel: int, stride: int = 1, *, rngs: nnx.Rngs
+    ) -> None:
+        self.kernel, self.stride = kernel, stride
+        std = 1 / math.sqrt(n_in * kernel)
+        self.conv = WeightNorm((n_out, n_in, kernel), n_out, std, rngs=rngs)
+
+    def __call__(self, x_BTC: jax.Array, length_B: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x_BTC = pad_reflect(x_BTC, length_B, self.kernel - self.stride, self.stride)
+        y_BTN = convolve(x_BTC, self.conv.weight(), self.stride) + self.conv.bias[None, None]
+        return y_BTN, -(-length_B // self.stride)
+
+
+class ConvTranspose(nnx.Module):
+    """Causal upsampling by `stride`; a new one keeps the signal's size (std = 1/√(2·n_in))."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int, *, rngs: nnx.Rngs) -> None:
+        self.stride = stride
+        std = 1 / math.sqrt(2 * n_in)
+        self.conv = WeightNorm((n_in, n_out, 2 * stride), n_out, std, rngs=rngs)
+
+    def __call__(self, x_BTC: jax.Array, length_B: jax.Array) -> tuple[jax.Array, jax.Array]:
+        y_BTN = convolve_transposed(x_BTC, self.conv.weight(), self.stride)
+        return y_BTN + self.conv.bias[None, None], length_B * self.stride
+
+
+class Residual(nnx.Module):
+    """Two convolutions of half the width beside a 1×1 shortcut."""
+
+    def __init__(self, width: int, kernel: int, *, rngs: nnx.Rngs) -> None:
+        self.block = nnx.Dict({
+            "1": Conv(width, width // 2, kernel, rngs=rngs),
+            "3": Conv(width // 2, width, 1, rngs=rngs),
+        })  # fmt: skip
+        self.shortcut = Conv(width, width, 1, rngs=rngs)
+
+    def __call__(self, x_BTC: jax.Array, length_B: jax.Array) -> tuple[jax.Array, jax.Array]:
+        y_BTC, _ = self.block["1"](jax.nn.elu(x_BTC), length_B)
+        y_BTC, _ = self.block["3"](jax.nn.elu(y_BTC), length_B)
+        return self.shortcut(x_BTC, length_B)[0] + y_BTC, length_B
+
+
+class LSTM(nnx.Module):
+    """A stack of LSTM layers around which the input is added; gates i, f, g, o as in PyTorch."""
+
+    def __init__(self, width: int, n_layers: int, *, rngs: nnx.Rngs) -> None:
+        self.n_layers = n_layers
+        bound = 1 / math.sqrt(width)  # PyTorch's own initial values, but for the zero biases
+
+        def uniform() -> nnx.Param[jax.Array]:
+            shape = (4 * width, width)
+            return nnx.Param(jax.random.uniform(rngs.params(), shape, minval=-bound, maxval=bound))
+
+        self.lstm = nnx.Dict()
+        for n in range(n_layers):
+            self.lstm[f"weight_ih_l{n}"] = uniform()
+            self.lstm[f"weight_hh_l{n}"] = uniform()
+            self.lstm[f"bias_ih_l{n}"] = nnx.Param(jnp.zeros(4 * width))
+            self.lstm[f"bias_hh_l{n}"] = nnx.Param(jnp.zeros(4 * width))
+
+    def __call__(self, x_BTC: jax.Array, length_B: jax.Array) -> tuple[jax.Array, jax.Array]:
+        y_TBC = x_TBC = x_BTC.transpose(1, 0, 2)
+        for n in range(self.n_layers):
+            y_TBC = self._layer(y_TBC, n)
+        return (x_TBC + y_TBC).transpose(1, 0, 2), length_B
+
+    def _layer(self, x_TBC: jax.Array, n: int) -> jax.Array:
+        # all steps' input products at once: only the recurrent half must run step by step
+        bias_G = self.lstm[f"bias_ih_l{n}"][...] + self.lstm[f"bias_hh_l{n}"][...]
+        input_TBG = matmul(x_TBC, self.lstm[f"weight_ih_l{n}"][...].T) + bias_G[None, None]
+        weight_CG = self.lstm[f"weight_hh_l{n}"][...].T
+
+        def step(carry: tuple[jax.Array, jax.Array], input_BG: jax.Array):
+            h_BC, c_BC = carry
+            i, f, g, o = jnp.split(input_BG + matmul(h_BC, weight_CG), 4, axis=-1)
+            c_BC = jax.nn.sigmoid(f) * c_BC + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h_BC = jax.nn.sigmoid(o) * jnp.tanh(c_BC)
+            return (h_BC, c_BC), h_BC
+
+        zero_BC = jnp.zeros_like(x_TBC[0])
+        return jax.lax.scan(step, (zero_BC, zero_BC), input_TBG)[1]
+
+
+class _Sequence(nnx.Module):
+    """Layers under the checkpoint's indices, where an index without parameters is an ELU."""
+
+    def __init__(self, layers: list[nnx.Module | None]) -> None:
+        self.n_layers = len(layers)
+        self.layers = nnx.Dict({str(i): m for i, m in enumerate(layers) if m is not None})
+
+    def _run(self, x_BTC: jax.Array, length_B: jax.Array | None) -> jax.Array:
+        if length_B is None:
+            length_B = jnp.full(x_BTC.shape[0], x_BTC.shape[1])
+        for name in map(str, range(self.n_layers)):
+            if name in self.layers:
+                x_BTC, length_B = self.layers[name](x_BTC, length_B)
+            else:
+                x_BTC = jax.nn.elu(x_BTC)
+        return x_BTC
+
+
+class Encoder(_Sequence):
+    """Audio to latents."""
+
+    def __init__(self, cfg: CodecConfig, *, rngs: nnx.Rngs) -> None:
+        width = cfg.n_filters
+        layers: list[nnx.Module | None] = [Conv(1, width, cfg.kernel_size, rngs=rngs)]
+        for ratio in reversed(cfg.ratios):
+            layers += [
+                Residual(width, cfg.residual_kernel_size, rngs=rngs),
+                None,
+                Conv(width, 2 * width, 2 * ratio, ratio, rngs=rngs),
+            ]
+            width *= 2
+        if cfg.n_lstm:
+            layers.append(LSTM(width, cfg.n_lstm, rngs=rngs))
+        layers += [None, Conv(width, cfg.latent_dim, cfg.kernel_size, rngs=rngs)]
+        super().__init__(layers)
+
+    def __call__(self, samples_BS: jax.Array, length_B: jax.Array | None = None) -> jax.Array:
+        """Latents (B, ceil(S / hop), L); of each row the first ceil(length / hop) count."""
+        return self._run(samples_BS[..., None], length_B)
+
+
+class Decoder(_Sequence):
+    """Latents to audio."""
+
+    def __init__(self, cfg: CodecConfig, *, rngs: nnx.Rngs) -> None:
+        width = cfg.n_filters * 2 ** len(cfg.ratios)
+        layers: list[nnx.Module | None] = [Conv(cfg.latent_dim, width, cfg.kernel_size, rngs=rngs)]
+        if cfg.n_lstm:
+            layers.append(LSTM(width, cfg.n_lstm, rngs=rngs))
+        for ratio in cfg.ratios:
+            layers += [
+                None,
+                ConvTranspose(width, width // 2, ratio, rngs=rngs),
+                Residual(width // 2, cfg.residual_kernel_size, rngs=rngs),
+            ]
+            width //= 2
+        layers += [None, Conv(width, 1, cfg.kernel_size, rngs=rngs)]
+        super().__init__(layers)
+
+    def __call__(self, latents_BTL: jax.Array, length_B: jax.Array | None = None) -> jax.Array:
+        """Audio (B, T · hop), not clipped; of each row the first length · hop samples count."""
+        return self._run(latents_BTL, length_B)[..., 0]
