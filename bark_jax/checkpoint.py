@@ -26,7 +26,14 @@ def save_stage(directory: str | Path, stage: str, params: Params) -> None:
     """Writes the parameters of one stage. `directory` exists; `directory/stage` does not."""
     from orbax.checkpoint import v1 as ocp
 
-    ocp.save(str(Path(directory).resolve() / stage), params)
+    # Nothing changes the arrays while they are written, and compression saves 8 % of such bytes.
+    # Without either, a save needs no memory of its own (else 0.7 … 2 × the arrays) and a third
+    # of the time.
+    context = ocp.Context()
+    context.memory_options.deepcopy_host_arrays = False
+    context.array_options.saving.use_compression = False
+    with context:
+        ocp.save(str(Path(directory).resolve() / stage), params)
 
 
 def save_config(

@@ -1,0 +1,17 @@
+"""What the three commands share: one line on stderr and an exit code for a user's mistakes."""
+
+import sys
+from collections.abc import Callable
+
+import jax
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Runs a command and exits. A converter needs no accelerator, and takes no memory of one."""
+    jax.config.update("jax_platforms", "cpu")
+    try:
+        sys.exit(main())
+    except (ImportError, OSError, ValueError) as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        sys.exit(130)
