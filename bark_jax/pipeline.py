@@ -87,7 +87,8 @@ class Bark:
           revision: branch, tag or commit of the hub repository.
           local_files_only: never ask the hub.
           mesh: spread over the devices of a mesh: rows of a batch over its axis "data", weights
-            over its axis "model". Several processes pass equal arguments and get equal results.
+            over its axis "model". A batch whose rows cannot be dealt out evenly is computed on
+            every device of "data". Several processes pass equal arguments and get equal results.
           offload: keep parameters in host memory and each stage on the device only while it runs.
         Raises:
           OSError: a model cannot be had; says what is missing and how to get it.
@@ -305,7 +306,8 @@ class Bark:
             )
             for text, voice in zip(batch.texts, self._voices(batch), strict=True)
         ]
-        noise = noise_of("semantic", batch.seeds, noise, (layout.semantic_vocab_size + 1,))
+        limits = [semantic_stage.max_tokens(s, layout) for s in rows["max_duration_s"]]
+        noise = noise_of("semantic", batch.seeds, noise, (layout.semantic_vocab_size + 1,), limits)
         with self._running("semantic", layout.max_semantic_tokens, progress, timings) as run:
             return run(semantic_stage.generate_semantic, np.stack(prompts), rows, noise)
 
@@ -321,9 +323,9 @@ class Bark:
             )
             for tokens, voice in zip(semantic, self._voices(batch), strict=True)
         ]
-        noise = noise_of("coarse", batch.seeds, noise, (layout.codebook_size,))
-        total = max(plan.n_tokens for plan in plans)
-        with self._running("coarse", total, progress, timings) as run:
+        lengths = [plan.n_tokens for plan in plans]
+        noise = noise_of("coarse", batch.seeds, noise, (layout.codebook_size,), lengths)
+        with self._running("coarse", max(lengths), progress, timings) as run:
             return run(
                 coarse_stage.generate_coarse,
                 plans,
@@ -336,9 +338,11 @@ class Bark:
         layout = self.config.tokens
         rows = per_row("fine", batch.sampling.fine, batch.n_rows)
         histories = [voice and voice.fine for voice in self._voices(batch)]
-        noise = noise_of("fine", batch.seeds, noise, (layout.fine_window, layout.codebook_size))
-        with self._running("fine", fine_stage.n_windows(coarse, histories, layout), progress,
-                           timings) as run:  # fmt: skip
+        n_windows = fine_stage.n_windows(coarse, histories, layout)
+        step_shape = (layout.fine_window, layout.codebook_size)
+        steps = [n * layout.n_fine_codebooks for n in n_windows]
+        noise = noise_of("fine", batch.seeds, noise, step_shape, steps)
+        with self._running("fine", sum(n_windows), progress, timings) as run:
             return run(fine_stage.generate_fine, coarse, histories, rows["temperature"], noise)
 
     def _decode(self, codes, timings):

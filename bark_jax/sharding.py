@@ -14,11 +14,12 @@ DATA, MODEL = "data", "model"
 
 # The first pattern that fits the parameter's dotted name decides; others lie whole on every device.
 # Products that widen are split by output, products that narrow by input: one sum across devices
-# after each half of a block.
+# after each half of a block. Tables of ids are never split by id: vocabularies are odd numbers, and
+# the coarse stage scores a slice of them.
 RULES = (
-    (r".*\.(c_attn|c_fc)\.weight|lm_head\.weight", PartitionSpec(MODEL, None)),
+    (r".*\.(c_attn|c_fc)\.weight", PartitionSpec(MODEL, None)),
     (r".*\.(c_attn|c_fc)\.bias", PartitionSpec(MODEL)),
-    (r".*\.c_proj\.weight|wtes?(\.\d+)?\.weight", PartitionSpec(None, MODEL)),
+    (r".*\.c_proj\.weight|lm_head\.weight|wtes?(\.\d+)?\.weight", PartitionSpec(None, MODEL)),
 )
 
 
@@ -39,9 +40,17 @@ def sharding_of(mesh: Mesh, name: str) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def row_multiple() -> int:
+    """Devices that the rows of a batch are split over, with the mesh in use; 1 without one."""
+    return dict(jax.sharding.get_abstract_mesh().shape).get(DATA, 1)
+
+
 def split_rows(x: jax.Array) -> jax.Array:
-    """Splits the first axis over `data`, inside `jax.jit`; without a mesh it does nothing."""
-    if DATA not in jax.sharding.get_abstract_mesh().axis_names:
+    """Splits the first axis over `data`, inside `jax.jit`.
+
+    Without a mesh, or where the rows cannot be dealt out evenly, every device has all rows.
+    """
+    if row_multiple() == 1 or x.shape[0] % row_multiple():
         return x
     return jax.lax.with_sharding_constraint(x, PartitionSpec(DATA))
 

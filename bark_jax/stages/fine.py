@@ -19,7 +19,7 @@ from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.layers import DTypes
 from bark_jax.noise import InjectedNoise, KeyNoise, Noise
 from bark_jax.sampling import draw
-from bark_jax.sharding import fetch, split_rows
+from bark_jax.sharding import fetch, row_multiple, split_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def generate_fine(
     n_done = 0
     for index in range(max(len(row) for row in windows)):
         active = [row for row, plan in enumerate(windows) if index < len(plan)]
-        for rows in _groups(active, backend.current().fine_rows):
+        for rows in _groups(active, max(backend.current().fine_rows, row_multiple())):
             pieces = [(frames[row], windows[row][index]) for row in rows]
             codes_BTQ = _fill_window(
                 params,
@@ -109,12 +109,12 @@ def plan_windows(n_frames: int, n_history: int, layout: TokenLayout) -> list[Win
 
 def n_windows(
     coarse: Sequence[np.ndarray], histories: Sequence[np.ndarray | None], layout: TokenLayout
-) -> int:
-    """Windows of all rows together."""
-    return sum(
+) -> list[int]:
+    """Windows of each row."""
+    return [
         len(plan_windows(c.shape[1], _kept(h, layout), layout))
         for c, h in zip(coarse, histories, strict=True)
-    )
+    ]
 
 
 def _kept(history_QT: np.ndarray | None, layout: TokenLayout) -> int:
