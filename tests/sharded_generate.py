@@ -9,7 +9,6 @@ import jax
 import numpy as np
 from jax.sharding import AxisType
 
-
 SHORT = {"semantic": {"max_duration_s": 0.5}}
 
 
