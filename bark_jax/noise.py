@@ -67,20 +67,28 @@ def noise_of(
     seeds: Sequence[int],
     injected: Sequence[np.ndarray] | None,
     step_shape: tuple[int, ...],
+    n_steps: Sequence[int],
 ) -> Noise:
     """The caller's noise if there is any (one array (steps, *step_shape) per row), else from seeds.
 
-    Rows with fewer steps than others are filled up with zeros.
+    Args:
+      n_steps: how many steps each row may need; noise of fewer is refused, for it would repeat.
     """
     if injected is None:
         return KeyNoise.of(seeds, stage)
     if len(injected) != len(seeds):
         raise ValueError(f"noise has {len(injected)} entries, the batch has {len(seeds)} rows")
-    for row in injected:
-        if np.shape(row)[1:] != step_shape:
+    for index, (row, least) in enumerate(zip(injected, n_steps, strict=True)):
+        if np.ndim(row) != 1 + len(step_shape) or np.shape(row)[1:] != step_shape:
             raise ValueError(
                 f"noise of the {stage} stage has shape {np.shape(row)}, want (steps, *{step_shape})"
             )
+        if len(row) < least:
+            raise ValueError(
+                f"noise of the {stage} stage has {len(row)} steps, row {index} may need {least}"
+            )
+        if not np.isfinite(row).all():
+            raise ValueError(f"noise of the {stage} stage is not finite in row {index}")
     steps = max(len(row) for row in injected)
     stacked = np.zeros((len(seeds), steps, *step_shape), np.float32)
     for row, values in zip(stacked, injected, strict=True):

@@ -26,6 +26,7 @@ class Filter:
     @classmethod
     def of(cls, rows: Mapping[str, Sequence[Any]]) -> "Filter":
         """From `sampling_config.per_row`; None switches a filter off."""
+        rows = {**rows, "top_k": [k and min(k, cls.OFF_K) for k in rows["top_k"]]}
 
         def column(name: str, off: Any, dtype: type) -> jax.Array:
             return jnp.asarray(np.array([off if v is None else v for v in rows[name]], dtype))
