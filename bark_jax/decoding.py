@@ -2,7 +2,8 @@
 
 Knows a GPT, not Bark's stages. Rows share the slot that is written next, while each has its own
 position and its own visible slots: rows with prompts of different lengths sit in one batch, padded
-on the right, and the padding is never seen.
+on the right, and the padding is never seen. The slots after the prompts are a ring, so that a row
+may take the place of one that has ended and go on for as many tokens as the ring has slots.
 """
 
 from collections.abc import Callable
@@ -32,6 +33,7 @@ class Context:
     visible_BM: jax.Array  # slots that a row attends to
     position_B: jax.Array  # int32, position of the row's next token
     slot: jax.Array  # int32 [], where the next token of every row goes
+    first: jax.Array  # int32 [], the slot after the prompts; behind the last slot comes this one
 
 
 def read_prompt(
@@ -46,7 +48,7 @@ def read_prompt(
     out_BPD, cache = model.prefill(x_BPD, slots)
     out_BD = jnp.take_along_axis(out_BPD, (length_B - 1)[:, None, None], axis=1)[:, 0]
     visible_BM = jnp.arange(slots)[None] < length_B[:, None]
-    return out_BD, Context(cache, visible_BM, length_B, jnp.int32(P))
+    return out_BD, Context(cache, visible_BM, length_B, jnp.int32(P), jnp.int32(P))
 
 
 def read_token(model: GPT, token_B: jax.Array, context: Context) -> tuple[jax.Array, Context]:
@@ -57,8 +59,10 @@ def read_token(model: GPT, token_B: jax.Array, context: Context) -> tuple[jax.Ar
     """
     c = context
     out_BD, cache = model.step(token_B, c.position_B, c.cache, c.visible_BM, c.slot)
-    is_new_M = jnp.arange(c.visible_BM.shape[1]) == c.slot
-    return out_BD, Context(cache, c.visible_BM | is_new_M[None], c.position_B + 1, c.slot + 1)
+    M = c.visible_BM.shape[1]
+    visible_BM = c.visible_BM | (jnp.arange(M) == c.slot)[None]
+    slot = jnp.where(c.slot + 1 < M, c.slot + 1, c.first)
+    return out_BD, Context(cache, visible_BM, c.position_B + 1, slot, c.first)
 
 
 def repeat(step: Callable[[State], State], state: State, is_running: Callable[[State], Any]):

@@ -41,6 +41,17 @@ class Ending:
     min_eos_p_B: jax.Array  # inf = only when drawn
     allow_early_stop_B: jax.Array  # bool
 
+    @classmethod
+    def of(cls, rows: Mapping[str, Sequence[Any]], layout: TokenLayout) -> "Ending":
+        """From `sampling_config.per_row`."""
+        limits = [max_tokens(duration_s, layout) for duration_s in rows["max_duration_s"]]
+        min_eos_p = [np.inf if p is None else p for p in rows["min_eos_p"]]
+        return cls(
+            jnp.asarray(np.array(limits, np.int32)),
+            jnp.asarray(np.array(min_eos_p, np.float32)),
+            jnp.asarray(np.array(rows["allow_early_stop"], bool)),
+        )
+
 
 @flax.struct.dataclass
 class State:
@@ -50,6 +61,7 @@ class State:
     tokens_BN: jax.Array  # int32, the tokens drawn so far
     length_B: jax.Array  # int32, how many of them
     is_eos_B: jax.Array  # ended by its own choice
+    n: jax.Array  # int32 [], draws since the loop began
 
     def is_done(self, ending: Ending) -> jax.Array:
         return self.is_eos_B | (self.length_B >= ending.max_tokens_B)
@@ -73,26 +85,26 @@ def generate_semantic(
       noise: of the draws; injected noise is (B, steps, semantic vocabulary + 1).
       report: called with the number of steps done, every few steps.
     """
-    limits = [max_tokens(s, cfg.tokens) for s in rows["max_duration_s"]]
-    ending = Ending(
-        jnp.asarray(np.array(limits, np.int32)),
-        jnp.asarray(np.array([np.inf if p is None else p for p in rows["min_eos_p"]], np.float32)),
-        jnp.asarray(np.array(rows["allow_early_stop"], bool)),
-    )
-    by = Filter.of(rows)
-    steps = min(round_up(max(limits)), round_up(cfg.tokens.max_semantic_tokens))
+    ending, by = Ending.of(rows, cfg.tokens), Filter.of(rows)
+    limit = int(ending.max_tokens_B.max())
+    steps = round_up(limit)
     static = {"cfg": cfg, "dtypes": dtypes}
-    state = _begin(params, jnp.asarray(ids_BT), by, ending, noise, steps=steps, **static)
+    state = begin(params, jnp.asarray(ids_BT), by, ending, noise, steps=steps, **static)
     chunk = steps if report is None else 32
     for until in range(chunk, steps + chunk, chunk):
-        state = _continue(params, state, by, ending, noise, jnp.int32(until), **static)
+        state = advance(params, state, by, ending, noise, jnp.int32(until), **static)
         if report is not None:
-            report(min(until, max(limits)))
+            report(min(until, limit))
             if bool(jnp.all(state.is_done(ending))):
                 break
+    return results(state, cfg.tokens)
+
+
+def results(state: State, layout: TokenLayout) -> list[SemanticResult]:
+    """What the rows have drawn, on the host."""
     tokens_BN, length_B, is_eos_B = map(fetch, (state.tokens_BN, state.length_B, state.is_eos_B))
     return [
-        SemanticResult(tokens_N[:length], _finish_reason(is_eos, length, cfg.tokens))
+        SemanticResult(tokens_N[:length], _finish_reason(is_eos, length, layout))
         for tokens_N, length, is_eos in zip(tokens_BN, length_B, is_eos_B, strict=True)
     ]
 
@@ -145,12 +157,14 @@ def _begin_fn(params, ids_BT, by, ending, noise, *, cfg, dtypes, steps) -> State
     length_B = jnp.full(B, P, jnp.int32)
     out_BD, context = read_prompt(model, x_BPD, length_B, round_up(P + steps - 1))
     none_B = jnp.zeros(B, jnp.int32)
-    state = State(context, jnp.zeros((B, steps), jnp.int32), none_B, none_B.astype(bool))
+    state = State(
+        context, jnp.zeros((B, steps), jnp.int32), none_B, none_B.astype(bool), jnp.int32(0)
+    )
     return _append(model, out_BD, state, by, ending, noise, cfg.tokens)
 
 
 def _continue_fn(params, state, by, ending, noise, until, *, cfg, dtypes) -> State:
-    """Draws on until every row has ended or has been given `until` tokens."""
+    """Draws on until every row has ended or `until` draws have been made."""
     model = _bind(params, cfg, dtypes)
 
     def step(state: State) -> State:
@@ -161,13 +175,13 @@ def _continue_fn(params, state, by, ending, noise, until, *, cfg, dtypes) -> Sta
         return _append(model, out_BD, state, by, ending, noise, cfg.tokens)
 
     def is_running(state: State) -> jax.Array:
-        return jnp.any(~state.is_done(ending) & (state.length_B < until))
+        return jnp.any(~state.is_done(ending)) & (state.n < until)
 
     return repeat(step, state, is_running)
 
 
-_begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "steps"))
-_continue = jit(_continue_fn, static_argnames=("cfg", "dtypes"), donate_argnames=("state",))
+begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "steps"))
+advance = jit(_continue_fn, static_argnames=("cfg", "dtypes"), donate_argnames=("state",))
 
 
 def _append(model, out_BD, state: State, by, ending, noise, layout: TokenLayout) -> State:
@@ -191,4 +205,5 @@ def _append(model, out_BD, state: State, by, ending, noise, layout: TokenLayout)
         tokens_BN=state.tokens_BN.at[rows_B, at_B].set(token_B, mode="drop"),
         length_B=state.length_B + is_kept_B,
         is_eos_B=state.is_eos_B | is_eos_B,
+        n=state.n + 1,
     )

@@ -1,0 +1,112 @@
+"""Semantic tokens of many rows through a batch that stays full: continuous batching.
+
+Utterances differ in length. Where a batch of its own waits for its longest row, here a row that
+has ended is handed out and the next one takes its place, in the middle of the token loop.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bark_jax.compiling import jit
+from bark_jax.config import BarkConfig
+from bark_jax.decoding import round_up
+from bark_jax.models.binding import Params
+from bark_jax.models.layers import DTypes
+from bark_jax.noise import KeyNoise
+from bark_jax.sampling import Filter
+from bark_jax.sharding import fetch
+from bark_jax.stages.semantic import (
+    Ending,
+    SemanticResult,
+    State,
+    advance,
+    begin,
+    results,
+)
+
+STEPS_BETWEEN_LOOKS = 32  # draws before the host looks for rows that have ended
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One row to come."""
+
+    ids_T: np.ndarray  # from `semantic.prompt`
+    sampling: dict[str, Any]  # one value of each field of `SemanticSampling`
+    seed: int
+
+
+def stream_semantic(
+    params: Params,
+    requests: Sequence[Request],
+    n_rows: int,
+    *,
+    cfg: BarkConfig,
+    dtypes: DTypes,
+    report: Callable[[int], None] | None = None,
+) -> Iterator[tuple[int, SemanticResult]]:
+    """Yields (index, result) of every request as it ends; `n_rows` are under way at a time.
+
+    A row's tokens are those that it gives alone.
+    """
+    static = {"cfg": cfg, "dtypes": dtypes}
+    steps = round_up(cfg.tokens.max_semantic_tokens)
+    n_rows = min(n_rows, len(requests))
+    waiting = iter(range(n_rows, len(requests)))
+    seats: list[int | None] = list(range(n_rows))  # the request that sits in each row
+
+    def traced(indices: Sequence[int]) -> tuple[Filter, Ending, KeyNoise]:
+        taken = [requests[i] for i in indices]
+        rows = {name: [r.sampling[name] for r in taken] for name in taken[0].sampling}
+        noise = KeyNoise.of([r.seed for r in taken], "semantic")
+        return Filter.of(rows), Ending.of(rows, cfg.tokens), noise
+
+    def start(indices: Sequence[int]) -> State:
+        ids_BT = jnp.asarray(np.stack([requests[i].ids_T for i in indices]))
+        return begin(params, ids_BT, *traced(indices), steps=steps, **static)
+
+    # An empty seat keeps the values of the request that sat there last; its row has ended.
+    last = list(range(n_rows))
+    state = start(last)
+    n_ended = 0
+    while any(seat is not None for seat in seats):
+        by, ending, noise = traced(last)
+        until = state.n + STEPS_BETWEEN_LOOKS
+        state = advance(params, state, by, ending, noise, until, **static)
+        is_done_B = fetch(state.is_done(ending))
+        free = [row for row, seat in enumerate(seats) if seat is not None and is_done_B[row]]
+        if not free:
+            continue
+        ended = results(state, cfg.tokens)
+        for row in free:
+            index = seats[row]
+            assert index is not None
+            yield index, ended[row]
+            seats[row] = next(waiting, None)
+        n_ended += len(free)
+        if report is not None:
+            report(n_ended)
+        filled = [row for row in free if seats[row] is not None]
+        for row in filled:
+            last[row] = seats[row]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        if filled:
+            # few batch sizes compile: the last newcomer is repeated up to a power of two
+            filled += filled[-1:] * (2 ** (len(filled) - 1).bit_length() - len(filled))
+            state = _seat(state, start([last[row] for row in filled]), np.array(filled, np.int32))
+
+
+def _seat_fn(state: State, newcomers: State, rows_B: jax.Array) -> State:
+    """Puts the newcomers into the given rows. What all rows share stays."""
+
+    def put(old: jax.Array, new: jax.Array) -> jax.Array:
+        return old if old.ndim == 0 else old.at[rows_B].set(new)
+
+    return jax.tree.map(put, state, newcomers)
+
+
+_seat = jit(_seat_fn, donate_argnames=("state",))
