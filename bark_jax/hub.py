@@ -28,8 +28,8 @@ from bark_jax.config import STAGES
 from bark_jax.paths import build_once, cache_path
 from bark_jax.untrained import ensure_untrained
 
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # of a Hugging Face directory, by preference
-VOCABULARIES = ("vocab.txt", "tokenizer.json")
+VOCABULARIES = ("vocab.txt", "tokenizer.json")  # of a Hugging Face repository
+SHARD = re.compile(r"\w[\w.-]*", re.ASCII)
 OUR_FILES = (CONFIG_FILE, *(f"{part}/*" for part in (*STAGES, "tokenizer", "voices")))
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 CONVERTED = ("models", FORMAT.replace("/", "-"))  # below the cache directory
@@ -79,6 +79,10 @@ class HubRepo:
     revision: str | None = None
     local_files_only: bool = False
 
+    @property
+    def _is_offline(self) -> bool:
+        return self.local_files_only or constants.HF_HUB_OFFLINE
+
     def fetch(self, filename: str) -> Path | None:
         """A file of the repository, downloaded if need be; None if the repository has none such.
 
@@ -89,7 +93,7 @@ class HubRepo:
         try:
             return Path(
                 huggingface_hub.hf_hub_download(
-                    self.name, **wanted, local_files_only=self.local_files_only
+                    self.name, **wanted, local_files_only=self._is_offline
                 )
             )
         except Exception as error:
@@ -108,11 +112,12 @@ class HubRepo:
                     self.name,
                     revision=self.revision,
                     allow_patterns=list(patterns),
-                    local_files_only=self.local_files_only,
+                    local_files_only=self._is_offline,
                 )
             )
         except Exception as error:
-            raise self._error("some file", error) from error
+            missing = re.search(r"file\(s\) are missing \((.*?)\)\.", str(error))
+            raise self._error(missing[1] if missing else "a file", error) from error
 
     def _error(self, filename: str, error: Exception) -> ModelNotFoundError:
         if isinstance(error, errors.RevisionNotFoundError):
@@ -124,7 +129,7 @@ class HubRepo:
             )
         at = f"{self.name} at {self.revision}" if self.revision else self.name
         if isinstance(error, errors.LocalEntryNotFoundError):
-            if self.local_files_only or constants.HF_HUB_OFFLINE:
+            if self._is_offline:
                 return ModelNotFoundError(
                     f"{filename} of {at} is not on this machine and downloads are switched off: "
                     "run once without local_files_only, --offline and HF_HUB_OFFLINE"
@@ -133,7 +138,7 @@ class HubRepo:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         return ModelNotFoundError(
             f"{filename} of {at} can't be downloaded from {constants.ENDPOINT}: {reason}; "
-            "run again to go on where it stopped"
+            "run again when that is put right, complete files are kept"
         )
 
 
@@ -172,17 +177,28 @@ def _convert_repo(repo: HubRepo, out: Path, progress: bool) -> None:
 
 def _download(repo: HubRepo) -> Path:
     """Fetches what a conversion reads, and nothing else; the directory."""
+    from conversion.huggingface import GENERATION_CONFIG, WEIGHTS
+
     for name in WEIGHTS:
         if name.endswith(".bin") and importlib.util.find_spec("torch") is None:
             raise _cannot_convert(repo.name, "torch")  # before gigabytes are downloaded
-        if weights := repo.fetch(name):
+        if weights := repo.fetch(name) or _fetch_shards(repo, f"{name}.index.json"):
             break
     else:
         raise ModelNotFoundError(f"{repo.name} holds no weights: neither {' nor '.join(WEIGHTS)}")
     if not [name for name in VOCABULARIES if repo.fetch(name)]:
         raise ModelNotFoundError(f"{repo.name} has no tokenizer: no {' nor '.join(VOCABULARIES)}")
-    repo.fetch("generation_config.json")
+    repo.fetch(GENERATION_CONFIG)
     return weights.parent
+
+
+def _fetch_shards(repo: HubRepo, name: str) -> Path | None:
+    """Fetches all weight files that an index names; the index, if there is one."""
+    if index := repo.fetch(name):
+        for shard in set(json.loads(index.read_text())["weight_map"].values()):
+            if not SHARD.fullmatch(shard) or repo.fetch(shard) is None:
+                raise ModelNotFoundError(f"{repo.name} lacks {shard!r}, which its {name} names")
+    return index
 
 
 def _from_directory(directory: Path, progress: bool) -> Path:
