@@ -36,11 +36,14 @@ def ensure_untrained() -> Path:
 
 def write_untrained(directory: Path) -> None:
     """Writes the untrained model; always the same one."""
+    write_random(directory, untrained_config(len(vocabulary())))
+
+
+def write_random(directory: Path, config: BarkConfig, std: float = 0.15) -> None:
+    """Writes a model of any size whose weights are normal values of standard deviation `std`."""
     (directory / "tokenizer").mkdir(parents=True)
-    pieces = vocabulary()
-    text = "\n".join(pieces) + "\n"
+    text = "\n".join(vocabulary()) + "\n"
     (directory / "tokenizer" / VOCAB_FILE).write_text(text, encoding="utf-8")
-    config = untrained_config(len(pieces))
     dtypes = DTypes()
     models = {
         "semantic": (GPT, config.semantic, dtypes),
@@ -50,16 +53,16 @@ def write_untrained(directory: Path) -> None:
     }
     rng = np.random.default_rng(0)
     for stage, model in models.items():
-        save_stage(directory, stage, _random_params(abstract_params(*model), rng))
+        save_stage(directory, stage, _random_params(abstract_params(*model), rng, std))
     save_config(directory, config, {"untrained": True})
 
 
-def _random_params(shapes: Params, rng: np.random.Generator) -> Params:
+def _random_params(shapes: Params, rng: np.random.Generator, std: float) -> Params:
     """Values around the usual ones, drawn by NumPy: compiling `init_params` takes 20 s."""
     flat = flatten(shapes)
     for name, leaf in flat.items():
         is_gain = name.endswith("weight_g") or re.search(r"(^|\.)ln_\w+\.weight$", name)
-        noise = 0.15 * rng.standard_normal(leaf.shape)
+        noise = std * rng.standard_normal(leaf.shape)
         flat[name] = jnp.asarray(1 + noise if is_gain else noise, leaf.dtype)
     return unflatten(flat)
 
