@@ -129,10 +129,9 @@ def test_temperature_zero_ignores_the_seed():
     np.testing.assert_array_equal(a, run([given], temperatures=[0.0], seeds=[2])[0])
 
 
-def test_new_temperatures_and_numbers_of_given_codebooks_reuse_the_program():
+def test_new_temperatures_and_numbers_of_given_codebooks_reuse_the_program(compilations):
     run([codes(3, 64)])
-    compiled = fine._fill_window.compiled("cpu")
-    size = compiled._cache_size()
+    before = compilations()
     for n_given, temperature in ((1, 0.3), (2, 1), (4, 0)):
         run([codes(n_given, 20)], temperatures=[temperature])
-    assert compiled._cache_size() == size
+    assert compilations() == before

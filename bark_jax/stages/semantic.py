@@ -203,7 +203,7 @@ def _append(model, out_BD, state: State, by, ending, noise, layout: TokenLayout)
     return dataclasses.replace(
         state,
         tokens_BN=state.tokens_BN.at[rows_B, at_B].set(token_B, mode="drop"),
-        length_B=state.length_B + is_kept_B,
+        length_B=state.length_B + is_kept_B.astype(jnp.int32),
         is_eos_B=state.is_eos_B | is_eos_B,
         n=state.n + 1,
     )
