@@ -1,12 +1,21 @@
 """One value for all rows, or a list with one per row: what that makes a batch of."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from bark_jax.sampling_config import SamplingConfig, rows_of
+from bark_jax.sampling_config import (
+    CoarseSampling,
+    FineSampling,
+    SamplingConfig,
+    SemanticSampling,
+    per_row,
+    rows_of,
+)
+
+SAMPLING = {"semantic": SemanticSampling, "coarse": CoarseSampling, "fine": FineSampling}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +26,8 @@ class Batch:
     is_list: bool  # whether any argument was a list, so that results are one
     texts: list[str]
     data: list[Any]  # arrays of a stage called by itself
-    voices: list[Any]
+    voices: list[Any]  # as given; `with_voices` resolves them
+    voice_names: list[str | None]  # for the record
     seeds: list[int]
     sampling: SamplingConfig
 
@@ -34,7 +44,8 @@ class Batch:
         """Finds the number of rows from whatever is a list.
 
         Raises:
-          ValueError: lists of different lengths, an empty list, or a seed that is no integer.
+          ValueError: lists of different lengths, an empty list, a seed that is no integer, or a
+            sampling value outside its range; named.
         """
         seed = seed.tolist() if isinstance(seed, np.ndarray | np.generic) else seed
         arrays, is_batch = data
@@ -49,12 +60,15 @@ class Batch:
         if len(set(lengths.values())) > 1 or 0 in lengths.values():
             raise ValueError(f"lists want one entry per row and equal lengths, got {lengths}")
         n_rows = next(iter(lengths.values()), 1)
+        for stage in SAMPLING:
+            per_row(stage, getattr(sampling, stage), n_rows)  # a bad value fails before any work
         return cls(
             n_rows,
             bool(lengths),
             rows_of("text", text, n_rows),
             arrays if is_batch else arrays * n_rows,
-            rows_of("voice", voice, n_rows),
+            (voices := rows_of("voice", voice, n_rows)),
+            [v if v is None or isinstance(v, str) else type(v).__name__ for v in voices],
             seeds_of(seed, n_rows),
             sampling,
         )
@@ -65,20 +79,39 @@ class Batch:
             return None
         return [np.asarray(row) for row in noise] if self.is_list else [np.asarray(noise)]
 
+    def with_voices(self, resolve: Callable[[Any], Any]) -> "Batch":
+        """The batch with `resolve(voice)` in place of every voice; each is asked for once."""
+        known: dict[int, Any] = {}
+        for voice in self.voices:
+            if id(voice) not in known:
+                known[id(voice)] = resolve(voice)
+        return dataclasses.replace(self, voices=[known[id(voice)] for voice in self.voices])
+
+    def take(self, rows: Sequence[int]) -> "Batch":
+        """The batch of these rows alone."""
+        picked = {stage: SAMPLING[stage](**self._sampling_of(stage, rows)) for stage in SAMPLING}
+        return dataclasses.replace(
+            self,
+            n_rows=len(rows),
+            is_list=True,
+            sampling=SamplingConfig(**picked),
+            **{
+                name: [getattr(self, name)[i] for i in rows]
+                for name in ("texts", "voices", "voice_names", "seeds")
+            },
+        )
+
     def settings(self, row: int) -> dict[str, Any]:
         """Voice and sampling values of one row, as plain data."""
-        voice = self.voices[row]
         sampling = {
-            stage.name: {
-                field.name: rows_of(
-                    field.name, getattr(getattr(self.sampling, stage.name), field.name), self.n_rows
-                )[row]
-                for field in dataclasses.fields(getattr(self.sampling, stage.name))
-            }
-            for stage in dataclasses.fields(self.sampling)
+            stage: {name: values[0] for name, values in self._sampling_of(stage, [row]).items()}
+            for stage in SAMPLING
         }
-        is_name = voice is None or isinstance(voice, str)
-        return {"voice": voice if is_name else type(voice).__name__, "sampling": sampling}
+        return {"voice": self.voice_names[row], "sampling": sampling}
+
+    def _sampling_of(self, stage: str, rows: Sequence[int]) -> dict[str, list[Any]]:
+        spread = per_row(stage, getattr(self.sampling, stage), self.n_rows)
+        return {name: [values[i] for i in rows] for name, values in spread.items()}
 
 
 def seeds_of(seed: Any, n_rows: int) -> list[int]:

@@ -30,7 +30,7 @@ def main(devices: int, data: int, model: int, out: str, process: int, count: int
         **{f"fine{i}": row.fine for i, row in enumerate(rows)},
         **{f"audio{i}": row.audio for i, row in enumerate(rows)},
     )
-    with bark._params["semantic"].on_device() as params:
+    with bark.runner.params["semantic"].on_device() as params:
         weight = params["h"]["0"]["mlp"]["c_fc"]["weight"]
         share = weight.addressable_shards[0].data.size / weight.size
     print(f"share of a weight per device: {share}")
