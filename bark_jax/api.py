@@ -92,12 +92,12 @@ def load_model(
     if model_type not in ("text", "coarse", "fine"):
         raise NotImplementedError(f"model_type={model_type!r}; want text, coarse or fine")
     _wants_small[model_type] = use_small
-    return _load(model_type, use_gpu, force_reload)
+    return _preload(model_type, use_gpu, force_reload)
 
 
 def load_codec_model(use_gpu: bool = True, force_reload: bool = False) -> Bark:
     """Loads the codec. Returns the `Bark` that holds it."""
-    return _load("codec", use_gpu, force_reload)
+    return _preload("codec", use_gpu, force_reload)
 
 
 def clean_models(model_key: str | None = None) -> None:
@@ -278,16 +278,22 @@ def codec_decode(fine_tokens: np.ndarray) -> np.ndarray:
         return np.asarray(bark.decode(fine_tokens))
 
 
-def _load(kind: str, use_gpu: bool = True, force_reload: bool = False) -> Bark:
-    """The model of one kind and of the size that is wanted, from the cache if it is there."""
+def _preload(kind: str, use_gpu: bool, force_reload: bool) -> Bark:
+    """Loads one model, its parameters included."""
     if not use_gpu and jax.default_backend() != "cpu":
-        logger.warning(
-            "the %s model goes to the accelerator: only JAX_PLATFORMS=cpu avoids it", kind
-        )
+        logger.warning("the %s model uses the accelerator: only JAX_PLATFORMS=cpu avoids it", kind)
+    bark = _load(kind, force_reload)
+    with bark.runner.params[STAGES[kind]].on_device():
+        return bark
+
+
+def _load(kind: str, force_reload: bool = False) -> Bark:
+    """The model of one kind and of the size that is wanted, from the cache if it is there."""
     source = _source(_wants_small.get(kind, False) or environment.is_true(environment.SMALL))
     key = (kind, source, environment.is_true(environment.OFFLOAD))
-    if key not in models or force_reload:
+    if force_reload:
         models.pop(key, None)
+    if key not in models:
         models[key] = Bark.from_pretrained(source, offload=key[-1])
     return models[key]
 

@@ -56,7 +56,7 @@ def make_parser() -> Parser:
     _add_sampling(parser.add_argument_group("sampling"))
     add = parser.add_argument_group("other").add_argument
     add("-q", "--quiet", "--silent", default=False, type=boolean, nargs="?", metavar="BOOL",
-        help="print nothing but errors")  # fmt: skip
+        help="print only warnings and errors")  # fmt: skip
     add("--list-voices", action="store_true", help="print the names of the model's voices")
     add("--debug", action="store_true", help="show the traceback of an error")
     add("--version", action="version", version=f"{PROG} {__version__}")
@@ -97,7 +97,7 @@ def _add_text_and_output(group: Any) -> None:
 def _add_model(group: Any) -> None:
     add = group.add_argument
     add("--model", default=by_stage(default_model()), type=by_stage, metavar="MODEL",
-        help='a directory, a hub repository (suno/bark, suno/bark-small) or "nano"; one per stage as '
+        help='a directory, hub repository (suno/bark, suno/bark-small) or "nano"; one per stage: '
         f"semantic=MODEL,coarse=MODEL (default {default_model()}; set by ${environment.MODEL})")
     add("--revision", help="of the hub repository")
     add("--offline", action="store_true", help="use only what is on this machine")
