@@ -36,13 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format=f"{PROG}: %(message)s")  # warnings of the library
     try:
-        if argv[:1] == ["doctor"]:
-            from bark_jax import doctor
-
-            return doctor.main(argv[1:])
-        parser = make_parser()
-        args = parse(parser, argv)
-        return list_voices(args) if args.list_voices else speak(parser, args)
+        code = run(argv)
+        sys.stdout.flush()  # here, where a reader that is gone can still be noticed
+        return code
     except KeyboardInterrupt:
         print(f"{PROG}: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -55,6 +51,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             print(f"{PROG}: {in_one_line(error)}", file=sys.stderr)
         return FAILURE
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs the command; errors pass through."""
+    if argv[:1] == ["doctor"]:
+        from bark_jax import doctor
+
+        return doctor.main(argv[1:])
+    parser = make_parser()
+    args = parse(parser, argv)
+    return list_voices(args) if args.list_voices else speak(parser, args)
 
 
 def in_one_line(error: Exception) -> str:

@@ -124,8 +124,8 @@ def find_models() -> list[Report]:
     from bark_jax.paths import cache_path
     from bark_jax.suno_downloads import find_downloads
 
-    ready = sorted(cache_path().rglob("config.json"))
-    models = [{"path": str(path.parent), "state": "ready"} for path in ready]
+    made = sorted(path.parent for path in cache_path("models").rglob("config.json"))
+    models = [{"path": str(path), "state": "ready"} for path in made if ".partial" not in str(path)]
     for size, small in (("small", True), ("large", False)):
         files = find_downloads(small)
         absent = [name for name, path in files.items() if path is None]

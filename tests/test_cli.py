@@ -436,6 +436,15 @@ def test_the_untrained_model_speaks_noise(environment, tmp_path):
     np.testing.assert_array_equal(soundfile.read(io.BytesIO(second.stdout))[0], audio)
 
 
+def test_a_reader_that_is_gone_is_no_accident(environment):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "bark_jax", "doctor"]
+    done = subprocess.run(command, env=environment, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 def test_errors_of_the_library_come_through(environment):
     done = run(environment, "hello", "-v", "nobody", "-o", "-")
     assert done.returncode == 1 and done.stdout == b""

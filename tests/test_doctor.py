@@ -129,6 +129,7 @@ def test_a_checkout_that_is_not_installed_has_no_requirements(monkeypatch):
 def test_models_at_hand(empty_caches):
     ours = empty_caches / "bark_jax" / "models" / "mine"
     write(ours / "config.json")
+    write(empty_caches / "bark_jax" / "models" / "mine.partial" / "mine" / "config.json")
     write(ours / "voices" / "v2" / "me.npz")
     for kind in ("text", "coarse", "fine"):
         write(empty_caches / "suno" / "bark_v0" / f"{kind}.pt")

@@ -66,6 +66,27 @@ def chain(reference):
         return semantic, coarse, fine, original.codec_decode(fine)
 
 
+def test_the_originals_downloads_are_enough(chain, suno_folder, tmp_path, monkeypatch):
+    """Found where the original keeps them, converted, and used."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("SUNO_USE_SMALL_MODELS", "True")
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    monkeypatch.setattr(api, "models", {})
+    suno_home, codec_home = (
+        tmp_path / "suno" / "bark_v0",
+        tmp_path / "torch" / "hub" / "checkpoints",
+    )
+    for home in (suno_home, codec_home):
+        home.mkdir(parents=True)
+        for file in suno_folder.iterdir():
+            (home / file.name).symlink_to(file)
+    vocab = str(suno_folder / "vocab.txt")
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: vocab)
+    np.testing.assert_allclose(api.codec_decode(chain[2]), chain[3], atol=1e-5)
+    ((_, source, _),) = api.models
+    assert source == str(tmp_path / "bark_jax" / "suno-downloads" / "small")
+
+
 def test_long_arguments_give_the_originals_tokens(ours, reference, chain):
     """Filters, a shorter context, no early stop, no voice."""
     values = {"top_k": 40, "top_p": 0.8, "silent": True}
