@@ -57,9 +57,13 @@ class SamplingConfig:
         if not isinstance(value, Mapping):
             raise TypeError(f"sampling wants a SamplingConfig or a dict, got {value!r}")
         try:
-            return from_dict(cls, value)
+            config = from_dict(cls, value)
         except TypeError as error:
             raise ValueError(f"sampling: {error}") from error
+        for field in dataclasses.fields(config):
+            if not isinstance(stage := getattr(config, field.name), type(field.default)):
+                raise ValueError(f"sampling: {field.name} wants a dict of values, got {stage!r}")
+        return config
 
 
 def _is_number(value: Any) -> bool:
@@ -70,7 +74,7 @@ def _is_number(value: Any) -> bool:
 # field -> (what is allowed, in words; whether a value is allowed)
 _ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "temperature": ("a number >= 0", lambda v: _is_number(v) and v >= 0),
-    "top_k": ("a whole number >= 1, or None", lambda v: isinstance(v, int) and v >= 1),
+    "top_k": ("a whole number >= 1, or None", lambda v: type(v) is int and v >= 1),
     "top_p": ("a number in 0 … 1, or None", lambda v: _is_number(v) and 0 <= v <= 1),
     "min_eos_p": ("a number in 0 … 1, or None", lambda v: _is_number(v) and 0 <= v <= 1),
     "max_duration_s": ("a number >= 0, or None", lambda v: _is_number(v) and v >= 0),

@@ -42,6 +42,9 @@ def check_coarse_context(
     max_history = layout.max_coarse_history if max_history is None else max_history
     window = layout.coarse_window if window is None else window
     low, high = layout.min_coarse_history, layout.max_coarse_history
+    for name, value in (("max_history", max_history), ("window", window)):
+        if not isinstance(value, int | np.integer):
+            raise ValueError(f"{name}={value!r} is not a whole number")
     if not low <= max_history <= high:
         raise ValueError(f"max_history={max_history} is not in {low} … {high}")
     if window < 1 or max_history + window > layout.max_coarse_input:
