@@ -4,6 +4,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from bark_jax import backend
 from bark_jax.models.layers import DTypes
 
 
@@ -56,23 +57,35 @@ def attend_cache(
     v_B1HK: jax.Array,
     cache: LayerCache,
     visible_BM: jax.Array,
+    slot: jax.Array,
     *,
     dtypes: DTypes,
-) -> jax.Array:
+) -> tuple[jax.Array, LayerCache]:
     """One new position of every row over its visible cache slots and over itself.
 
-    The cache is read before the new key and value are written: together with the compiler options
-    of `backend.py` that saves XLA on CPU every copy of the cache (twice as fast a step).
+    Returns:
+      The mixed values (B, 1, H, K), and the cache with the new position in `slot`.
     """
-    K = q_B1HK.shape[-1]
-    q_BHK, k_BHK, v_BHK = (z[:, 0].astype(dtypes.compute) for z in (q_B1HK, k_B1HK, v_B1HK))
-    past_BHM = _dot("BHK,BHKM->BHM", q_BHK, cache.k_BHKM, dtypes.compute)
-    past_BHM = jnp.where(visible_BM[:, None], past_BHM, -jnp.inf)
-    own_BH1 = _dot("BHK,BHK->BH", q_BHK, k_BHK, dtypes.compute)[..., None]
-    probs = jax.nn.softmax(jnp.concatenate([past_BHM, own_BH1], axis=-1) * K**-0.5)
+    written = cache.write(k_B1HK, v_B1HK, slot)
+    if backend.current().writes_cache_first:
+        visible_BM |= (jnp.arange(visible_BM.shape[1]) == slot)[None]
+        logits_BHM = _past_logits(q_B1HK, written, visible_BM, dtypes)
+        probs_BHM = jax.nn.softmax(logits_BHM)
+        mixed_BHK = _dot("BHM,BHKM->BHK", probs_BHM, written.v_BHKM, dtypes.compute)
+        return mixed_BHK[:, None], written
+    past_BHM = _past_logits(q_B1HK, cache, visible_BM, dtypes)
+    own_BH1 = _dot("BTHK,BTHK->BHT", q_B1HK, k_B1HK, dtypes.compute) * q_B1HK.shape[-1] ** -0.5
+    probs = jax.nn.softmax(jnp.concatenate([past_BHM, own_BH1], axis=-1))
     mixed_BHK = _dot("BHM,BHKM->BHK", probs[..., :-1], cache.v_BHKM, dtypes.compute)
-    mixed_BHK += probs[..., -1:] * v_BHK.astype(jnp.float32)
-    return mixed_BHK[:, None]
+    mixed_BHK += probs[..., -1:] * v_B1HK[:, 0].astype(dtypes.compute).astype(jnp.float32)
+    return mixed_BHK[:, None], written
+
+
+def _past_logits(
+    q_B1HK: jax.Array, cache: LayerCache, visible_BM: jax.Array, dtypes: DTypes
+) -> jax.Array:
+    logits_BHM = _dot("BHK,BHKM->BHM", q_B1HK[:, 0], cache.k_BHKM, dtypes.compute)
+    return jnp.where(visible_BM[:, None], logits_BHM * q_B1HK.shape[-1] ** -0.5, -jnp.inf)
 
 
 def _dot(subscripts: str, a: jax.Array, b: jax.Array, dtype: str) -> jax.Array:

@@ -76,8 +76,11 @@ class GPT(nnx.Module):
         for block, layer in zip(self.h, cache, strict=True):
 
             def attend(q_B1HK, k_B1HK, v_B1HK, layer=layer):
-                caches.append(layer.write(k_B1HK, v_B1HK, slot))
-                return attend_cache(q_B1HK, k_B1HK, v_B1HK, layer, visible_BM, dtypes=self.dtypes)
+                mixed_B1HK, layer = attend_cache(
+                    q_B1HK, k_B1HK, v_B1HK, layer, visible_BM, slot, dtypes=self.dtypes
+                )
+                caches.append(layer)
+                return mixed_B1HK
 
             x_B1D = block(x_B1D, attend)
         return self.ln_f(x_B1D)[:, 0], tuple(caches)
