@@ -47,12 +47,14 @@ def load(
 
     config = _merge_configs({s: checkpoint.load_config(f) for s, f in folders.items()})
     home = folders["semantic"]
+    origin = checkpoint.load_source(home)
     tokenizer = Tokenizer.from_directory(home / "tokenizer")
     params = {stage: params_of(stage) for stage in STAGES}
     voices = VoiceLibrary(
         [home / "voices"],
         config.tokens,
-        hub_repo=checkpoint.load_source(home).get("voices_repo"),
+        hub_repo=origin.get("voices_repo"),
+        revision=origin.get("voices_revision"),
         local_files_only=local_files_only,
     )
     return StageRunner(config, params, tokenizer, dtypes, mesh), voices
