@@ -142,7 +142,7 @@ def decode_rows(params: Params, rows: Sequence[np.ndarray], cfg: CodecConfig) ->
         return []
     _check_codes(rows, cfg)
     codes_BQT, length_B = _batch(rows, BUCKET, np.int32)
-    samples = np.asarray(decode(params, codes_BQT, length_B, cfg=cfg))
+    samples = np.asarray(decode(params, codes_BQT, jnp.asarray(length_B), cfg=cfg))
     return [row[: n * cfg.hop_length].copy() for row, n in zip(samples, length_B, strict=True)]
 
 
@@ -163,21 +163,21 @@ def encode_rows(
             raise ValueError(f"audio of row {i} has shape {row.shape}, want (S ≥ 1,)")
     _check_n_codebooks(n_codebooks, cfg)
     samples_BS, length_B = _batch(rows, BUCKET * cfg.hop_length, np.float32)
-    codes = np.asarray(encode(params, samples_BS, length_B, cfg=cfg, n_codebooks=n_codebooks))
+    codes_BQT = encode(params, samples_BS, jnp.asarray(length_B), cfg=cfg, n_codebooks=n_codebooks)
     frames_B = -(-length_B // cfg.hop_length)
-    return [row[:, :n].copy() for row, n in zip(codes, frames_B, strict=True)]
+    return [row[:, :n].copy() for row, n in zip(np.asarray(codes_BQT), frames_B, strict=True)]
 
 
 def _batch(
     rows: Sequence[np.ndarray], multiple: int, dtype: type[np.generic]
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[jax.Array, np.ndarray]:
     """Rows side by side, zeros behind each, the last axis a multiple; and their lengths."""
     length_B = np.array([row.shape[-1] for row in rows], np.int32)
     steps = -(-int(length_B.max()) // multiple) * multiple
     batch = np.zeros((len(rows), *rows[0].shape[:-1], steps), dtype)
     for i, row in enumerate(rows):
         batch[i, ..., : row.shape[-1]] = row
-    return batch, length_B
+    return jnp.asarray(batch), length_B
 
 
 def _check_codes(rows: Sequence[np.ndarray], cfg: CodecConfig) -> None:
