@@ -90,8 +90,8 @@ def _add_text_and_output(group: Any) -> None:
     add("--save-voice", metavar="NPZ", type=npz_name, help="the same, to a file of your choice")
     add("--seed", type=whole, metavar="N",
         help="of every text; equal seeds give equal audio; default: a new one each, printed")
-    add("--batch-size", type=positive_int, default=8, metavar="N",
-        help="texts generated at a time (default %(default)s)")
+    add("--batch-size", type=positive_int, metavar="N",
+        help="texts under way at a time; default: what suits the platform")
 
 
 def _add_model(group: Any) -> None:

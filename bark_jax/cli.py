@@ -5,7 +5,6 @@ jax is imported only once there is work for it, so that help and usage errors co
 
 import argparse
 import dataclasses
-import logging
 import os
 import secrets
 import sys
@@ -34,7 +33,6 @@ PIPE = "-"  # standard input or output, in place of a text or a file
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code, or exits with 2 for wrong usage."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(format=f"{PROG}: %(message)s")  # warnings of the library
     try:
         code = run(argv)
         sys.stdout.flush()  # here, where a reader that is gone can still be noticed
@@ -76,21 +74,11 @@ def speak(parser: Parser, args: argparse.Namespace) -> int:
     targets = plan_targets(parser, args, len(texts))
     bark = load_model(args)
     audio_s, begin = 0.0, time.perf_counter()
-    for first in range(0, len(texts), args.batch_size):
-        rows = slice(first, first + args.batch_size)
-        made = bark.generate(
-            texts[rows],
-            voice=args.voice,
-            seed=[secrets.randbits(32) if args.seed is None else args.seed for _ in texts[rows]],
-            sampling=args.sampling,
-            progress=not args.quiet,
-        )
-        results = cast("list[Generation]", made)  # since texts are a list
-        for result, target in zip(results, targets[rows], strict=True):
-            report = write(result, target)
-            audio_s += result.duration_s
-            if not args.quiet:
-                print(report, file=sys.stderr)
+    for row, result in generate(bark, texts, args):
+        report = write(result, targets[row])
+        audio_s += result.duration_s
+        if not args.quiet:
+            print(report, file=sys.stderr)
     if not args.quiet:
         took_s = time.perf_counter() - begin
         factor = f"real-time factor {took_s / audio_s:.2f}, " if audio_s else ""
@@ -174,6 +162,25 @@ def load_model(args: argparse.Namespace) -> "Bark":
     return Bark.from_pretrained(
         by_stage, dtype=args.dtype, local_files_only=args.offline, offload=args.offload
     )
+
+
+def generate(
+    bark: "Bark", texts: Sequence[str], args: argparse.Namespace
+) -> Iterator[tuple[int, "Generation"]]:
+    """What the texts give, by number, as it is ready."""
+    from bark_jax import backend
+
+    options = {
+        "voice": args.voice,
+        "seed": [secrets.randbits(32) if args.seed is None else args.seed for _ in texts],
+        "sampling": args.sampling,
+    }
+    batch_rows = args.batch_size or backend.current().batch_rows
+    if len(texts) > batch_rows:
+        yield from bark.stream(texts, batch_rows=batch_rows, **options)
+    else:
+        results = bark.generate(texts, progress=not args.quiet, **options)
+        yield from enumerate(cast("list[Generation]", results))  # since texts are a list
 
 
 def list_voices(args: argparse.Namespace) -> int:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -35,6 +34,11 @@ class FakeBark:
             raise self.error
         return [self._make(text, seed) for text, seed in zip(texts, options["seed"], strict=True)]
 
+    def stream(self, texts, batch_rows, **options):
+        self.calls.append((texts, options | {"batch_rows": batch_rows}))
+        rows = [self._make(t, seed) for t, seed in zip(texts, options["seed"], strict=True)]
+        yield from reversed(list(enumerate(rows)))
+
     def _make(self, text, seed):
         n = 0 if self.is_mute else len(text)
         return Generation(
@@ -53,11 +57,10 @@ class FakeBark:
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    """An empty working directory, no variables, and logging as it was."""
+    """An empty working directory, and no variables."""
     monkeypatch.chdir(tmp_path)
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     return tmp_path
 
 
@@ -197,11 +200,20 @@ def test_several_texts_are_a_batch_of_numbered_files(bark):
     assert sorted(os.listdir()) == ["x_000.wav", "x_001.wav", "x_002.wav"]
 
 
-def test_batch_size_limits_how_many_run_together(bark):
-    cli.main(["1", "2", "3", "4", "5", "--batch-size", "2", "--save-voice", "v.npz"])
-    assert [texts for texts, _ in bark.calls] == [["1", "2"], ["3", "4"], ["5"]]
-    assert [len(options["seed"]) for _, options in bark.calls] == [2, 2, 1]
-    assert os.path.exists("bark_generation_004.wav") and os.path.exists("v_004.npz")
+def test_more_texts_than_a_batch_are_streamed(bark):
+    """They are ready in any order; files keep the order of the texts."""
+    texts = ["a", "bb", "ccc", "dddd", "eeeee"]
+    cli.main([*texts, "--batch-size", "2", "--save-voice", "v.npz"])
+    ((asked, options),) = bark.calls
+    assert asked == texts and options["batch_rows"] == 2 and len(options["seed"]) == 5
+    for index, text in enumerate(texts):
+        assert soundfile.info(f"bark_generation_{index:03}.wav").frames == len(text)
+        assert os.path.exists(f"v_{index:03}.npz")
+
+
+def test_the_default_batch_is_the_platforms(bark):
+    cli.main(["a"] * 9)
+    assert bark.calls[0][1]["batch_rows"] == 8
 
 
 def test_numbers_are_wide_enough_to_sort():
