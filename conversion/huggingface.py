@@ -179,16 +179,22 @@ def write_huggingface(
             for name, value in read(stage).items()
             if not HEAD.fullmatch(name)  # tied: transformers itself leaves them out
         }
-    for stage in ("semantic", "coarse"):
-        size = getattr(config, stage)
-        mask = np.tril(np.ones((1, 1, size.block_size, size.block_size), bool))
-        state |= {f"{PREFIXES[stage]}layers.{i}.attn.bias": mask for i in range(size.n_layer)}
+        state |= {prefix + name: value for name, value in causal_masks(stage, config).items()}
     save_safetensors(folder / WEIGHTS[0], state)
     content["dtype"] = str(state["semantic.lm_head.weight"].dtype)
     _write_json(folder / CONFIG, content)
     _write_json(folder / GENERATION_CONFIG, generation)
     _write_tokenizer(folder, vocab)
     _write_voices(folder, voices)
+
+
+def causal_masks(stage: str, config: BarkConfig) -> dict[str, np.ndarray]:
+    """The buffers of the causal models, which transformers misses where a file lacks them."""
+    if stage not in ("semantic", "coarse"):
+        return {}
+    size = getattr(config, stage)
+    mask = np.tril(np.ones((1, 1, size.block_size, size.block_size), bool))
+    return {f"layers.{i}.attn.bias": mask for i in range(size.n_layer)}
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
