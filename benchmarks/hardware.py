@@ -1,0 +1,50 @@
+"""What a result was measured on and with: nothing that names a machine or a user."""
+
+import os
+import platform
+import re
+import subprocess
+from typing import Any
+
+import psutil
+
+from benchmarks.settings import ROOT
+
+
+def hardware() -> dict[str, Any]:
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }
+
+
+def host_kind(hardware: dict[str, Any], device: str, platform: str) -> str:
+    """A file name's word for the machine: its accelerator, or its CPU and cores."""
+    name = f"{hardware['cores']}x-{hardware['cpu']}" if platform == "cpu" else device
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def commit() -> dict[str, Any]:
+    """Of this checkout; `dirty` if tracked files differ from it."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _cpu_model() -> str:
+    with open("/proc/cpuinfo") as file:
+        names = [line.partition(":")[2] for line in file if line.startswith("model name")]
+    return names[0].strip() if names else platform.machine()

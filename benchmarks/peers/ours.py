@@ -1,0 +1,59 @@
+"""bark_jax through its public stage methods."""
+
+import importlib.metadata
+import os
+from typing import Any
+
+import jax
+import numpy as np
+
+from bark_jax import Bark
+from bark_jax.config import STAGES
+
+PACKAGES = ("jax", "jaxlib", "flax", "numpy")
+
+
+class Ours:
+    def __init__(self, folder: str, text: str, audio_s: float, n_semantic: int, dtype: str | None):
+        self.text, self.audio_s = text, audio_s
+        self.bark: Any = Bark.from_pretrained(folder, dtype=dtype)
+        for stage in STAGES:  # or the first call would load it
+            with self.bark.runner.params[stage].on_device():
+                pass
+
+    def about(self) -> dict[str, Any]:
+        device = jax.devices()[0]
+        return {
+            "device": device.device_kind,
+            "platform": device.platform,
+            "dtype": self.bark.runner.dtypes.params,
+            "threads": len(os.sched_getaffinity(0)),
+            "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        }
+
+    def device_bytes(self) -> int | None:
+        return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+
+    def semantic(self, rows: int, seed: int) -> np.ndarray:
+        return self._semantic(rows, seed, self.audio_s)
+
+    def semantic_prefill(self, rows: int, seed: int) -> np.ndarray:
+        return self._semantic(rows, seed, 0.0)  # the token that exceeds the limit still counts
+
+    def coarse(self, semantic_BT: np.ndarray, seed: int) -> np.ndarray:
+        return np.stack(self.bark.coarse(list(semantic_BT), seed=_seeds(len(semantic_BT), seed)))
+
+    def fine(self, coarse_BQT: np.ndarray, seed: int) -> np.ndarray:
+        return np.stack(self.bark.fine(list(coarse_BQT), seed=_seeds(len(coarse_BQT), seed)))
+
+    def codec(self, fine_BQT: np.ndarray) -> np.ndarray:
+        return np.stack(self.bark.decode(list(fine_BQT)))
+
+    def _semantic(self, rows: int, seed: int, audio_s: float) -> np.ndarray:
+        sampling = {"semantic": {"allow_early_stop": False, "max_duration_s": audio_s}}
+        texts, seeds = [self.text] * rows, _seeds(rows, seed)
+        return np.stack(self.bark.semantic(texts, seed=seeds, sampling=sampling))
+
+
+def _seeds(rows: int, seed: int) -> list[int]:
+    return [seed * 1000 + row for row in range(rows)]

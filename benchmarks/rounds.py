@@ -1,0 +1,65 @@
+"""The order of measurements: whom we compare runs right after one another, A B A B …"""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from benchmarks import load
+from benchmarks.client import Worker
+from benchmarks.samples import MEASURED, STAGES, Sample
+from benchmarks.settings import Settings
+from benchmarks.work import Task
+
+
+def warm_up(worker: Worker, task: Task) -> dict[str, float]:
+    """Runs every stage once, which compiles what there is to compile; returns the seconds.
+
+    Parts of stages come last, so that the stages bear what they share with them.
+    """
+    order = dict.fromkeys((*STAGES, *MEASURED))
+    return {stage: _run(worker, stage, task, seed=0) for stage in order}
+
+
+def measure_peers(workers: Mapping[str, Worker], task: Task, settings: Settings) -> list[Sample]:
+    """One row: all peers do a stage in turn, then the next stage; so every round."""
+    return [
+        _sample(workers[peer], stage, task, index, "solo", settings)
+        for index in range(settings.repeats)
+        for stage in MEASURED
+        for peer in settings.peers
+    ]
+
+
+def measure_batches(worker: Worker, tasks: Sequence[Task], settings: Settings) -> list[Sample]:
+    """Ours: all batch sizes do a stage in turn, then the next stage; so every round."""
+    if settings.batch_repeats:
+        for task in tasks:
+            warm_up(worker, task)
+    return [
+        _sample(worker, stage, task, index, "batch", settings)
+        for index in range(settings.batch_repeats)
+        for stage in MEASURED
+        for task in tasks
+    ]
+
+
+def _sample(
+    worker: Worker, stage: str, task: Task, index: int, phase: str, settings: Settings
+) -> Sample:
+    load.wait_until_quiet(settings.max_load, settings.patience_s)
+    with load.watch(load.process_s(worker.pid)) as seen:
+        seconds = _run(worker, stage, task, seed=1 + index)
+    print(
+        f"{phase} {index} {stage} {worker.peer} x{task.rows}: {seconds:.3f} s, "
+        f"others used {seen.load:.2f} CPUs",
+        file=sys.stderr,
+    )
+    return Sample(seconds, seen.load, index, worker.peer, stage, task.rows, phase)
+
+
+def _run(worker: Worker, stage: str, task: Task, seed: int) -> float:
+    """Seconds of one run, which must have made what the task says."""
+    reply = worker.ask("stage", stage=stage, rows=task.rows, seed=seed)
+    made, wanted = tuple(reply["shape"]), task.shapes()[stage]
+    if made != wanted:
+        raise RuntimeError(f"{worker.peer} made {made} in the {stage} stage, want {wanted}")
+    return reply["seconds"]

@@ -1,0 +1,155 @@
+"""One benchmark run: peers side by side, then batches, then whole processes; one result."""
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bark_jax.stages.semantic import max_tokens
+from benchmarks import machine
+from benchmarks.client import Worker, environment
+from benchmarks.coldstart import measure_cold_starts
+from benchmarks.hardware import commit, hardware, host_kind
+from benchmarks.rounds import measure_batches, measure_peers, warm_up
+from benchmarks.samples import Sample
+from benchmarks.settings import ROOT, Settings, check_installed
+from benchmarks.summary import (
+    Roof,
+    count_dropped,
+    summarise_batches,
+    summarise_cold_starts,
+    summarise_compiling,
+    summarise_peers,
+)
+from benchmarks.weights import ensure_weights
+from benchmarks.work import Task, model_config
+
+SCHEMA = 1
+
+
+def run(settings: Settings) -> dict[str, Any]:
+    """Measures everything; the result is plain data.
+
+    Raises:
+      ModuleNotFoundError: a peer is not installed; nothing has run.
+      RuntimeError: a peer failed, or did other work than it should.
+    """
+    check_installed(settings)
+    say("making weights, if they are not there yet")
+    folders = ensure_weights(settings)
+    config = model_config(settings.size)
+    task = Task(config, max_tokens(settings.audio_s, config.tokens))
+    tasks = [dataclasses.replace(task, rows=rows) for rows in sorted(settings.batches)]
+    env = environment(settings.device)
+    result: dict[str, Any] = {
+        "schema": SCHEMA,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **commit(),
+        "hardware": hardware(),
+        "settings": dataclasses.asdict(settings) | {"out": None, "weights": None},
+        "work": describe(task),
+        "machine": measure_machine(settings, env),
+    }
+    with tempfile.TemporaryDirectory() as cache, contextlib.ExitStack() as stack:
+        env = environment(settings.device, cache)
+        first = {"cold": run_cold(folders, task, settings, env)}
+        workers: dict[str, Worker] = {}
+        about: dict[str, dict[str, Any]] = {}
+        for peer in settings.peers:
+            workers[peer] = stack.enter_context(Worker(peer, env))
+            about[peer] = load(workers[peer], folders, task, settings)
+            calls = warm_up(workers[peer], task)
+            if peer == "ours":
+                first["cached"] = calls
+        samples = measure_peers(workers, task, settings)
+        memory = {peer: worker.memory() for peer, worker in workers.items()}
+        samples += measure_batches(workers["ours"], tasks, settings)
+        memory["ours, all batches"] = workers["ours"].memory()
+    if settings.cold_repeats:
+        say("whole processes")
+        samples += measure_cold_starts(settings, environment(settings.device))
+    result |= {"peers": about, "first_calls_s": first, "memory": memory}
+    result["summary"] = summarise(result, samples, task, tasks, settings)
+    result["samples"] = [dataclasses.asdict(sample) for sample in samples]
+    return result
+
+
+def summarise(
+    result: Mapping[str, Any],
+    samples: list[Sample],
+    task: Task,
+    tasks: list[Task],
+    settings: Settings,
+) -> dict[str, Any]:
+    """What follows from the samples; all of it can be computed again from the result."""
+    roof, most = Roof.of(result["machine"]), settings.max_load
+    dtypes = {peer: about["dtype"] for peer, about in result["peers"].items()}
+    rows = summarise_peers(samples, task, dtypes, roof, most)
+    return {
+        "stages": rows,
+        "batches": summarise_batches(samples, tasks, dtypes["ours"], roof, most),
+        "compiling": summarise_compiling(result["first_calls_s"], rows),
+        "cold_start": summarise_cold_starts(samples, most),
+        "load": count_dropped(samples, settings),
+    }
+
+
+def measure_machine(settings: Settings, env: dict[str, str]) -> dict[str, Any]:
+    libraries = ["numpy", "jax", *(["torch"] if settings.peers != ("ours",) else [])]
+    found = {}
+    for library in libraries:
+        say(f"what the machine can do, with {library}")
+        found[library] = machine.measure(library, settings.machine_gib, env)
+    return found
+
+
+def run_cold(
+    folders: Mapping[str, str], task: Task, settings: Settings, env: dict[str, str]
+) -> dict[str, float]:
+    """First calls of ours with an empty compile cache, in a process that then ends."""
+    with Worker("ours", env) as worker:
+        load(worker, folders, task, settings)
+        return warm_up(worker, task)
+
+
+def load(
+    worker: Worker, folders: Mapping[str, str], task: Task, settings: Settings
+) -> dict[str, Any]:
+    say(f"loading {worker.peer}")
+    return worker.ask(
+        "load",
+        folder=folders[worker.peer],
+        text=settings.text,
+        audio_s=settings.audio_s,
+        n_semantic=task.n_semantic,
+        dtype=settings.dtype,
+    )
+
+
+def describe(task: Task) -> dict[str, Any]:
+    return {
+        "semantic_tokens": task.n_semantic,
+        "coarse_tokens": task.n_coarse,
+        "frames": task.n_frames,
+        "audio_s": task.audio_s,
+    }
+
+
+def write(result: Mapping[str, Any], settings: Settings) -> Path:
+    """Writes the result as one line of JSON; returns where."""
+    ours = result["peers"]["ours"]
+    kind = host_kind(result["hardware"], ours["device"], ours["platform"])
+    date = result["date"][:16].replace(":", "").replace("T", "-")
+    path = ROOT / settings.out / f"{date}-{kind}-{settings.size}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result) + "\n", encoding="utf-8")
+    return path
+
+
+def say(what: str) -> None:
+    print(what, file=sys.stderr)

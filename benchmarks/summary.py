@@ -1,0 +1,158 @@
+"""From samples to what is said: rates, shares of what the machine can do, ratios."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.samples import (
+    MEASURED,
+    STAGES,
+    Quote,
+    Sample,
+    derive,
+    quote_ratio,
+    quote_seconds,
+    select,
+)
+from benchmarks.settings import Settings
+from benchmarks.work import Task, Work
+
+ROWS = (
+    "semantic_prefill", "semantic_decode", "semantic", "coarse_prefill", "coarse_decode", "coarse",
+    "fine", "codec", "total",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Roof:
+    """What the machine can do at best; the units are per second."""
+
+    read_bytes: float
+    copy_bytes: float
+    operations: Mapping[str, float]  # by dtype
+
+    @classmethod
+    def of(cls, machine: Mapping[str, Any]) -> "Roof":
+        """The best of what was measured; memory is that of the accelerator if there is one."""
+        memory = machine["jax"] if "read_bytes_per_s" in machine["jax"] else machine["numpy"]
+        products = [found["matmul_per_s"] for found in machine.values() if "matmul_per_s" in found]
+        dtypes = products[0].keys()
+        return cls(
+            memory["read_bytes_per_s"],
+            memory["copy_bytes_per_s"],
+            {dtype: max(product[dtype] for product in products) for dtype in dtypes},
+        )
+
+
+def prefills(peer: str, task: Task) -> int:
+    """How often a peer reads the coarse context (the first window's, of a text without a voice)."""
+    layout = task.config.tokens
+    if peer == "ours" and task.n_coarse <= layout.max_coarse_history:
+        return 1
+    return -(-task.n_coarse // layout.coarse_window)
+
+
+def rates(stage: str, seconds: float, task: Task, dtype: str, roof: Roof) -> dict[str, float]:
+    """What `seconds` for a stage means; only what makes sense for it."""
+    work: Work = task.work(dtype)[stage]
+    found: dict[str, float] = {"real_time_factor": seconds / task.audio_s}
+    if stage not in ("codec", "total"):
+        found["ms_per_step"] = 1000 * seconds / work.steps
+        found["tokens_per_s"] = work.tokens / seconds
+    if stage == "total":
+        found["audio_s_per_s"] = task.audio_s / seconds
+    if work.read_bytes:
+        found["bytes_per_s"] = work.read_bytes / seconds
+        found["share_of_read"] = found["bytes_per_s"] / roof.read_bytes
+        found["share_of_copy"] = found["bytes_per_s"] / roof.copy_bytes
+    elif work.operations:
+        found["operations_per_s"] = work.operations / seconds
+        found["share_of_matmul"] = found["operations_per_s"] / roof.operations[dtype]
+    return found
+
+
+def summarise_peers(
+    samples: Sequence[Sample], task: Task, dtypes: Mapping[str, str], roof: Roof, max_load: float
+) -> list[dict[str, Any]]:
+    """One entry per stage and peer, stages first, with ours against each other peer."""
+    solo = derive(select(samples, phase="solo"), {p for p in dtypes if prefills(p, task) == 1})
+    rows: list[dict[str, Any]] = []
+    for stage in ROWS:
+        ours = select(solo, stage=stage, peer="ours")
+        for peer, dtype in dtypes.items():
+            theirs = select(solo, stage=stage, peer=peer)
+            quoted = quote_seconds(theirs, max_load)
+            if quoted is None:
+                continue
+            ratio = quote_ratio(theirs, ours, max_load) if peer != "ours" else None
+            rows.append(
+                {"stage": stage, "peer": peer, "seconds": quoted.to_dict()}
+                | rates(stage, quoted.median, task, dtype, roof)
+                | ({} if ratio is None else {"ours_is_faster_by": ratio.to_dict()})
+            )
+    return rows
+
+
+def summarise_batches(
+    samples: Sequence[Sample], tasks: Sequence[Task], dtype: str, roof: Roof, max_load: float
+) -> list[dict[str, Any]]:
+    """One entry per stage and batch size: rates, the bound of the roofline, and `against_solo`,
+    the throughput against one row at a time."""
+    one_prefill = {"ours"} if prefills("ours", tasks[0]) == 1 else set()
+    batch = derive(select(samples, phase="batch"), one_prefill)
+    rows: list[dict[str, Any]] = []
+    for stage in ROWS:
+        solo = select(batch, stage=stage, rows=1)
+        for task in tasks:
+            these = select(batch, stage=stage, rows=task.rows)
+            quoted = quote_seconds(these, max_load)
+            ratio = quote_ratio(solo, these, max_load, factor=task.rows)
+            if quoted is None or ratio is None:
+                continue
+            work = task.work(dtype)[stage]
+            least_s = work.least_s(roof.read_bytes, roof.operations[dtype])
+            rows.append(
+                {"stage": stage, "rows": task.rows, "seconds": quoted.to_dict()}
+                | rates(stage, quoted.median, task, dtype, roof)
+                | {"against_solo": ratio.to_dict()}
+                | ({"roofline_tokens_per_s": work.tokens / least_s} if least_s else {})
+            )
+    return rows
+
+
+def summarise_compiling(
+    first: Mapping[str, Mapping[str, float]], rows: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """First calls of ours less a later call, by stage.
+
+    Args:
+      first: seconds of the first calls, "cold" and "cached" (a second process).
+      rows: from `summarise_peers`.
+    """
+    later = {r["stage"]: r["seconds"]["median"] for r in rows if r["peer"] == "ours"}
+    took = {
+        kind: {stage: max(0.0, seconds[stage] - later[stage]) for stage in MEASURED}
+        for kind, seconds in first.items()
+    }
+    for by_stage in took.values():
+        by_stage["total"] = sum(by_stage[stage] for stage in STAGES)
+    return [
+        {"stage": stage} | {f"{kind}_s": by_stage[stage] for kind, by_stage in took.items()}
+        for stage in (*MEASURED, "total")
+    ]
+
+
+def summarise_cold_starts(samples: Sequence[Sample], max_load: float) -> dict[str, Any]:
+    """Seconds of each command."""
+    cold = select(samples, phase="cold")
+    quotes: dict[str, Quote | None] = {
+        name: quote_seconds(select(cold, stage=name), max_load)
+        for name in dict.fromkeys(sample.stage for sample in cold)
+    }
+    return {name: quoted.to_dict() for name, quoted in quotes.items() if quoted}
+
+
+def count_dropped(samples: Sequence[Sample], settings: Settings) -> dict[str, int]:
+    """How many samples there are, and how many were measured beside others' work."""
+    dropped = sum(sample.load > settings.max_load for sample in samples)
+    return {"samples": len(samples), "dropped": dropped}

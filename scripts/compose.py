@@ -1,0 +1,24 @@
+"""The only file that knows Hydra's types: a composed config becomes a frozen dataclass."""
+
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+
+from bark_jax.config import from_dict
+
+T = TypeVar("T")
+
+
+def from_hydra(make: type[T], composed: DictConfig) -> T:
+    """An instance of the dataclass `make`, which is the schema of the YAML file.
+
+    Raises:
+      ValueError: a value is missing, or has no place or the wrong type in `make`; names it.
+    """
+    data: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    try:
+        config = from_dict(make, data)
+        OmegaConf.structured(config)  # checks the types
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    return config
