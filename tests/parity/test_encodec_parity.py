@@ -146,21 +146,30 @@ def test_decoder(original, params):
         np.testing.assert_allclose(alone_BS[0], expected[i], atol=ATOL, rtol=0)
 
 
+def check_latents(model, params: Params, rows: list[np.ndarray], cfg: CodecConfig) -> None:
+    """Latents of rows padded into one batch; codes alone would hide small mistakes."""
+    samples_BS = np.zeros((len(rows), max(map(len, rows))), np.float32)
+    for i, row in enumerate(rows):
+        samples_BS[i, : len(row)] = row
+    length_B = np.array([len(row) for row in rows], np.int32)
+    latents_BTL = encodec.encode_latents(params, samples_BS, length_B, cfg=cfg)
+    for row, latents_TL in zip(rows, np.asarray(latents_BTL), strict=True):
+        expected_TL = model.encoder(torch.from_numpy(row)[None, None])[0].T.numpy()
+        np.testing.assert_allclose(latents_TL[: len(expected_TL)], expected_TL, atol=ATOL, rtol=0)
+
+
 def test_encoder(original, params):
-    """Latents and codes of each length, all of them padded into one batch and some alone."""
+    """Latents and codes of each length, in one padded batch; codes of one length alone."""
     rows = [random_audio(n, seed=n) for n in SAMPLES]
+    check_latents(original, params, rows, CFG)
     together = encodec.encode_rows(params, rows, CFG, n_codebooks=8)
     for row, codes, n_frames in zip(rows, together, SAMPLES.values(), strict=True):
-        wave = torch.from_numpy(row)[None, None]
-        ((expected_BQT, _),) = original.encode(wave)
+        ((expected_BQT, _),) = original.encode(torch.from_numpy(row)[None, None])
         assert codes.shape == (8, n_frames)
         np.testing.assert_array_equal(codes, expected_BQT[0].numpy())
-        if len(row) in (321, 24_001):
-            latents_BTL = encodec.encode_latents(params, row[None], cfg=CFG)
-            expected_BLT = original.encoder(wave).numpy()
-            np.testing.assert_allclose(
-                latents_BTL, expected_BLT.transpose(0, 2, 1), atol=ATOL, rtol=0
-            )
+        if len(row) == 321:
+            alone_BQT = encodec.encode(params, jnp.asarray(row)[None], cfg=CFG, n_codebooks=8)
+            np.testing.assert_array_equal(alone_BQT, expected_BQT.numpy())
 
 
 def test_quantizer_uses_all_codebooks(original, params):
@@ -178,6 +187,7 @@ def test_other_sizes(odd):
     for row, samples in zip(rows, encodec.decode_rows(params, rows, ODD), strict=True):
         np.testing.assert_allclose(samples, torch_decode(model, row[None])[0], atol=ATOL, rtol=0)
     rows = [random_audio(n, seed=n) for n in (1, 2, 3, 4, 5, 6, 7, 8, 41, 100)]
+    check_latents(model, params, rows, ODD)
     for row, codes in zip(rows, encodec.encode_rows(params, rows, ODD, n_codebooks=5), strict=True):
         latents = model.encoder(torch.from_numpy(row)[None, None])
         expected_QBT = model.quantizer.vq.encode(latents, n_q=5).numpy()
