@@ -1,5 +1,6 @@
 """The codec against its own promises: lengths, independent rows, causality, nearest codes."""
 
+import dataclasses
 import functools
 
 import jax
@@ -23,7 +24,7 @@ ROUNDING = 2e-6
 
 
 @functools.cache
-def odd_params() -> Params:
+def odd_params(cfg: CodecConfig = ODD) -> Params:
     """Random values, biases included, that keep signals at about size 1."""
     rng = np.random.default_rng(0)
 
@@ -34,7 +35,7 @@ def odd_params() -> Params:
             values = rng.normal(0, 0.2 if "lstm" in name or "bias" in name else 1, shape)
         return jnp.asarray(values, jnp.float32)
 
-    abstract = flatten(abstract_params(encodec.EnCodec, ODD))
+    abstract = flatten(abstract_params(encodec.EnCodec, cfg))
     return unflatten({name: draw(name, leaf.shape) for name, leaf in abstract.items()})
 
 
@@ -103,7 +104,7 @@ def test_lengths():
 
 def test_a_padded_row_decodes_as_alone():
     """Lengths around every padding (4 frames; 2 steps, two of which make a frame) and beyond."""
-    rows = [random_codes(4, n, seed=n) for n in (1, 2, 4, 5, 21)]
+    rows = [random_codes(4, n, seed=n) for n in (1, 2, 5, 21)]
     together = encodec.decode_rows(odd_params(), rows, ODD)
     for row, samples in zip(rows, together, strict=True):
         alone_BS = encodec.decode(odd_params(), row[None], cfg=ODD)
@@ -112,7 +113,7 @@ def test_a_padded_row_decodes_as_alone():
 
 
 def test_a_padded_row_encodes_as_alone():
-    rows = [random_samples(n, seed=n) for n in (1, 4, 5, 6, 11, 57)]
+    rows = [random_samples(n, seed=n) for n in (1, 5, 6, 57)]
     together = encodec.encode_rows(odd_params(), rows, ODD, n_codebooks=3)
     padded_BS = np.full((len(rows), 80), np.nan, np.float32)  # what is behind a row is not read
     for i, row in enumerate(rows):
@@ -257,19 +258,20 @@ def test_decoding_needs_no_encoder():
 
 def test_training_differentiates_the_parts():
     """Every weight of encoder and decoder gets a gradient, whatever the quantizer is made to do."""
-    samples_BS = jnp.asarray(random_samples(2, 4 * HOP + 3))
+    cfg = dataclasses.replace(ODD, ratios=(3,))  # as few layers as there are kinds of them
+    samples_BS = jnp.asarray(random_samples(2, 13))
 
     @jax.jit
     @jax.grad
     def gradients(params: Params) -> jax.Array:
-        codec = bind(encodec.EnCodec, ODD, params=params)
+        codec = bind(encodec.EnCodec, cfg, params=params)
         latents_BTL = codec.encoder(samples_BS)
         codes_BQT = codec.quantizer.encode(latents_BTL, 2)
         error_BTL = codec.quantizer.decode(codes_BQT) - latents_BTL
         decoded_BS = codec.decoder(latents_BTL + jax.lax.stop_gradient(error_BTL))
         return jnp.square(decoded_BS[:, : samples_BS.shape[1]] - samples_BS).mean()
 
-    for name, leaf in flatten(gradients(odd_params())).items():
+    for name, leaf in flatten(gradients(odd_params(cfg))).items():
         if not name.startswith("quantizer"):
             assert np.all(np.isfinite(leaf)) and np.any(leaf != 0), name
 
