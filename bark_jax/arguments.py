@@ -29,6 +29,7 @@ examples:
   echo "Hello there." | bark-jax - -o - | aplay
   bark-jax "One." "Two." -o out.wav               a batch: out_000.wav, out_001.wav
   bark-jax "Hello." --save-voice me.npz && bark-jax "Once more." -v me.npz
+  bark-jax --batch-file lines.txt --out-dir out   thousands of lines; goes on where it stopped
   bark-jax doctor                                 devices, versions, caches, models, voices
 
 exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted
@@ -90,6 +91,11 @@ def _add_text_and_output(group: Any) -> None:
     add("--save-voice", metavar="NPZ", type=npz_name, help="the same, to a file of your choice")
     add("--seed", type=whole, metavar="N",
         help="of every text; equal seeds give equal audio; default: a new one each, printed")
+    add("--batch-file", metavar="FILE",
+        help="a text per line, or .jsonl with text, id, voice, seed, sampling; needs --out-dir")
+    add("--out-dir", metavar="DIR", help="of --batch-file: ID.wav for each line, results.jsonl")
+    add("--part", type=part, default=(0, 1), metavar="I/N",
+        help="of --batch-file: the I-th of N processes that share the lines out")
     add("--batch-size", type=positive_int, metavar="N",
         help="texts under way at a time; default: what suits the platform")
 
@@ -153,6 +159,14 @@ def boolean(text: str) -> bool:
     return BOOLEANS[text.lower()]
 
 
+def part(text: str) -> tuple[int, int]:
+    """I/N, counted from 1, as (index from 0, count)."""
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise argparse.ArgumentTypeError(f"want I/N with 1 <= I <= N, got {text!r}")
+    return int(index) - 1, int(count)
+
+
 def npz_name(text: str) -> str:
     if not text.endswith(".npz"):
         raise argparse.ArgumentTypeError(f"want a name that ends in .npz, got {text!r}")
@@ -176,7 +190,6 @@ def _number(words: str, convert: Callable[[str], Any], is_allowed: Callable[[Any
 
 number = _number("a number >= 0", float, lambda value: 0 <= value < math.inf)
 share = _number("a number in 0 … 1", float, lambda value: 0 <= value <= 1)
-whole = _number("a whole number >= 0", int, lambda value: value >= 0)
 whole = _number("a whole number >= 0", int, lambda value: value >= 0)
 positive_int = _number("a whole number >= 1", int, lambda value: value >= 1)
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, cast
 from bark_jax.arguments import PROG, Parser, make_parser, parse
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
     from bark_jax.generation import Generation
     from bark_jax.pipeline import Bark
 
@@ -59,7 +61,9 @@ def run(argv: Sequence[str]) -> int:
         return doctor.main(argv[1:])
     parser = make_parser()
     args = parse(parser, argv)
-    return list_voices(args) if args.list_voices else speak(parser, args)
+    if args.list_voices:
+        return list_voices(args)
+    return speak_file(parser, args) if args.batch_file else speak(parser, args)
 
 
 def in_one_line(error: Exception) -> str:
@@ -85,6 +89,51 @@ def speak(parser: Parser, args: argparse.Namespace) -> int:
         times = f"{audio_s:.2f} s of audio in {took_s:.2f} s"
         print(f"{times} ({factor}loading and compiling included)", file=sys.stderr)
     return OK
+
+
+def speak_file(parser: Parser, args: argparse.Namespace) -> int:
+    """Generates every line of a file; a line that cannot be spoken makes the exit code 1."""
+    if args.texts or not args.out_dir:
+        parser.error("--batch-file takes no TEXT and needs --out-dir")
+    from bark_jax.batch_files import read_lines, speak_lines
+    from bark_jax.sampling_config import SamplingConfig
+
+    lines = read_lines(
+        Path(args.batch_file),
+        voice=args.voice,
+        seed=args.seed or 0,
+        sampling=SamplingConfig.of(args.sampling),
+    )
+    outcome = speak_lines(
+        load_model(args, mesh=local_mesh()),
+        lines,
+        Path(args.out_dir),
+        model=f"{sorted(args.model.items())} {args.revision} {args.dtype}",
+        batch_rows=args.batch_size,
+        part=args.part,
+        progress=not args.quiet,
+    )
+    for error in outcome.errors:
+        print(f"{PROG}: {error}", file=sys.stderr)
+    if not args.quiet:
+        rate = outcome.audio_s / outcome.wall_s
+        print(
+            f"{outcome.n_made} lines made, {outcome.n_skipped} there already, "
+            f"{len(outcome.errors)} failed; {outcome.audio_s:.1f} s of audio in "
+            f"{outcome.wall_s:.1f} s ({rate:.2f} a second)",
+            file=sys.stderr,
+        )
+    return FAILURE if outcome.errors else OK
+
+
+def local_mesh() -> "Mesh | None":
+    """All devices of this process, rows dealt out to them; None where there is one."""
+    import jax
+    from jax.sharding import AxisType
+
+    if jax.local_device_count() == 1:
+        return None
+    return jax.make_mesh((jax.local_device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 
 def read_texts(texts: Sequence[str]) -> Iterator[str]:
@@ -142,7 +191,7 @@ def numbered(file: Path, index: int, n_texts: int) -> Path:
     return file.with_name(f"{file.stem}_{index:0{max(3, len(str(n_texts - 1)))}}{file.suffix}")
 
 
-def load_model(args: argparse.Namespace) -> "Bark":
+def load_model(args: argparse.Namespace, mesh: "Mesh | None" = None) -> "Bark":
     """The model of the command; says so if it can only give noise."""
     from bark_jax.checkpoint import load_source
     from bark_jax.hub import resolve_model
@@ -160,7 +209,11 @@ def load_model(args: argparse.Namespace) -> "Bark":
     if any(load_source(directory).get("untrained") for directory in by_stage.values()):
         print(f"{PROG}: the weights of this model are untrained: expect noise", file=sys.stderr)
     return Bark.from_pretrained(
-        by_stage, dtype=args.dtype, local_files_only=args.offline, offload=args.offload
+        by_stage,
+        dtype=args.dtype,
+        local_files_only=args.offline,
+        mesh=mesh,
+        offload=args.offload,
     )
 
 
