@@ -11,7 +11,10 @@ def run(main: Callable[[], int | None]) -> None:
     jax.config.update("jax_platforms", "cpu")
     try:
         sys.exit(main())
-    except (ImportError, OSError, ValueError) as error:
+    except ImportError as error:
+        extra = "parity" if error.name == "transformers" else "convert"
+        sys.exit(f'error: {error.name} is not installed: pip install "bark-jax[{extra}]"')
+    except (OSError, ValueError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, required=True, help="folder with the source's files")
     parser.add_argument("--out", type=Path, required=True, help="model directory to make")
     parser.add_argument("--size", choices=SUFFIXES, help="where both sizes of Suno's files are")
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="default: all")
     parser.add_argument("--overwrite", action="store_true", help="replace the model at --out")
     parser.add_argument(
         "--check-hashes", action="store_true", help="refuse a codec that is not the published one"

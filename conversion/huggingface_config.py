@@ -84,6 +84,9 @@ LAYOUT_FIELDS = {
         "max_coarse_input_length": "coarse_semantic_length",
         "max_coarse_history": "max_coarse_history",
         "sliding_window_len": "coarse_window",
+        # ours alone: transformers has no such limits, and keeps what it does not know
+        "min_coarse_history": "min_coarse_history",
+        "max_coarse_input": "max_coarse_input",
     },
     "fine_acoustics_config": {
         "n_fine_codebooks": "n_fine_codebooks",
@@ -125,9 +128,12 @@ def config_to_json(config: BarkConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     """The inverse of `config_from_json`.
 
     Raises:
-      ValueError: the token layout has something that the format has no field for.
+      ValueError: the token layout has something that the format has no field for, or transformers
+        refuses the codec.
     """
-    generation = _layout_to_json(config.tokens)
+    if (n_codes := config.codec.codebook_size) & (n_codes - 1):
+        raise ValueError(f"transformers wants a power of two, not codec.codebook_size={n_codes}")
+    generation = _layout_to_json(config.tokens) | {"sample_rate": config.sample_rate}
     if (back := _layout_from_json(generation)) != config.tokens:
         lost = [
             field.name
@@ -177,7 +183,11 @@ def _bits_per_s(codec: CodecConfig) -> int:
 def _bandwidths(codec: CodecConfig) -> list[float]:
     """One for each power of two of codebooks [kbit/s]; the last tells how many there are."""
     powers = [2**n for n in range(1, 6) if 2**n < codec.n_codebooks]
-    return [n * _bits_per_s(codec) / 1000 for n in (*powers, codec.n_codebooks)]
+    bits_per_s = _bits_per_s(codec)
+    kbps = [n * bits_per_s / 1000 for n in (*powers, codec.n_codebooks)]
+    if 1000 * kbps[-1] // bits_per_s < codec.n_codebooks:  # rounded down, as they divide
+        kbps[-1] = math.nextafter(kbps[-1], math.inf)
+    return kbps
 
 
 def _layout_from_json(generation: Mapping[str, Any]) -> TokenLayout:
@@ -196,7 +206,7 @@ def _layout_from_json(generation: Mapping[str, Any]) -> TokenLayout:
 
 def _layout_to_json(tokens: TokenLayout) -> dict[str, Any]:
     values = to_dict(tokens)
-    generation: dict[str, Any] = {"model_type": "bark", "sample_rate": 24_000}
+    generation: dict[str, Any] = {"model_type": "bark"}
     for name, fields in LAYOUT_FIELDS.items():
         section = {theirs: values[ours] for theirs, ours in fields.items()}
         if name is None:

@@ -24,6 +24,7 @@ from conversion.command import run
 from conversion.convert import open_source
 from conversion.reference import reference_model
 from conversion.source import Source
+from conversion.suno import SUFFIXES
 
 N_POSITIONS = 64  # of the text or history that is fed
 N_STEPS = 16  # of the greedy run
@@ -213,7 +214,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m conversion.verify", description=__doc__)
     parser.add_argument("--source", type=Path, required=True, help="folder with the source's files")
     parser.add_argument("--model", type=Path, required=True, help="model directory of bark_jax")
-    parser.add_argument("--size", help="where both sizes of Suno's files are: small or large")
+    parser.add_argument("--size", choices=SUFFIXES, help="where both sizes of Suno's files are")
+    parser.add_argument("--seed", type=int, default=0, help="of the random input")
     comparisons = verify(**vars(parser.parse_args()))
     print(table(comparisons))
     return 0 if all(row.is_equal for row in comparisons) else 1

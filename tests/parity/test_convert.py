@@ -5,6 +5,7 @@ import importlib.util
 import json
 import logging
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -137,6 +138,11 @@ def test_every_huggingface_layout_gives_one_model(hf_folder, hf_model, tmp_path,
         )
     convert(source, tmp_path / "model", progress=False)
     assert_same_models(tmp_path / "model", hf_model)
+
+
+def test_safetensors_need_no_torch(hf_folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails
+    convert(hf_folder, tmp_path / "model", progress=False)
 
 
 def test_vocabulary_comes_out_of_tokenizer_json(hf_folder, tmp_path):

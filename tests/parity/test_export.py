@@ -15,12 +15,16 @@ import torch
 import transformers
 
 from bark_jax import checkpoint
-from bark_jax.config import TokenLayout
+from bark_jax.config import CodecConfig, TokenLayout
+from bark_jax.models.encodec import EnCodec
 from bark_jax.text import Tokenizer
 from conversion import export as export_module
 from conversion.command import run
 from conversion.convert import convert
 from conversion.export import export
+from conversion.huggingface_config import config_from_json, config_to_json
+from conversion.verify import table, verify
+from tests import tiny
 from tests.parity.reference import Reference
 from tests.parity.sources import VOICES, add_suno_voices, linked, preset
 
@@ -111,6 +115,41 @@ def test_without_a_record_the_width_tells_the_names(model_folder, tmp_path):
     content = torch.load(tmp_path / "suno/text.pt", weights_only=False)
     assert np.isnan(content["best_val_loss"].item())
     assert content["model_args"]["dropout"] == 0.0
+
+
+def test_a_model_with_none_of_barks_sizes(tmp_path):
+    """Other vocabularies, biases, codebook counts and rates go to transformers and back."""
+    tokens = dataclasses.replace(tiny.LAYOUT, codebook_size=16, fine_hop=28)
+    codec = dataclasses.replace(tiny.CONFIG.codec, codebook_size=16)
+    config = dataclasses.replace(tiny.CONFIG, tokens=tokens, codec=codec)
+    model = tmp_path / "model"
+    (model / "tokenizer").mkdir(parents=True)
+    (model / "tokenizer/vocab.txt").write_text("\n".join(tiny.PIECES) + "\n")
+    for stage in STAGES:
+        checkpoint.save_stage(model, stage, tiny.stage_params(stage))
+    checkpoint.save_stage(model, "codec", tiny.random_params(EnCodec, codec, seed=3))
+    checkpoint.save_config(model, config)
+    export(model, tmp_path / "hf", format="hf", progress=False)
+    convert(tmp_path / "hf", tmp_path / "again", progress=False)
+    assert checkpoint.load_config(tmp_path / "again") == config
+    rows = verify(tmp_path / "hf", tmp_path / "again")
+    assert all(row.is_equal for row in rows), table(rows)
+
+
+@pytest.mark.parametrize("rate", [24_000, 16_000, 44_100, 200])
+def test_every_count_of_codebooks_survives_the_bandwidths(model_folder, rate):
+    config = checkpoint.load_config(model_folder)
+    for n_codebooks in range(8, 65):
+        codec = CodecConfig(sample_rate=rate, n_codebooks=n_codebooks)
+        once = dataclasses.replace(config, codec=codec)
+        assert config_from_json(*config_to_json(once)) == once
+
+
+def test_codebooks_that_transformers_refuses(model_folder):
+    codec = CodecConfig(codebook_size=1025)
+    config = dataclasses.replace(checkpoint.load_config(model_folder), codec=codec)
+    with pytest.raises(ValueError, match=r"power of two, not codec\.codebook_size=1025"):
+        config_to_json(config)
 
 
 def test_layout_that_suno_cannot_tell(model_folder, tmp_path):
