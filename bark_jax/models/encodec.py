@@ -17,6 +17,7 @@ from flax import nnx
 from bark_jax.config import CodecConfig
 from bark_jax.models import seanet
 from bark_jax.models.binding import M, Params, bind
+from bark_jax.sharding import fetch, split_rows
 
 BUCKET = 64  # frames (0.85 s); the *_rows functions compile one program per multiple of it
 
@@ -86,7 +87,7 @@ def decode(
     B, _, T = codes_BQT.shape
     if length_B is None:
         length_B = jnp.full(B, T)
-    latents_BTL = _bind(Quantizer, cfg, params["quantizer"]).decode(codes_BQT)
+    latents_BTL = _bind(Quantizer, cfg, params["quantizer"]).decode(split_rows(codes_BQT))
     samples_BS = _bind(seanet.Decoder, cfg, params["decoder"])(latents_BTL, length_B)
     inside_BS = jnp.arange(samples_BS.shape[1])[None] < length_B[:, None] * cfg.hop_length
     return jnp.where(inside_BS, samples_BS, 0)
@@ -142,7 +143,7 @@ def decode_rows(params: Params, rows: Sequence[np.ndarray], cfg: CodecConfig) ->
         return []
     _check_codes(rows, cfg)
     codes_BQT, length_B = _batch(rows, BUCKET, np.int32)
-    samples = np.asarray(decode(params, codes_BQT, jnp.asarray(length_B), cfg=cfg))
+    samples = fetch(decode(params, codes_BQT, jnp.asarray(length_B), cfg=cfg))
     return [row[: n * cfg.hop_length].copy() for row, n in zip(samples, length_B, strict=True)]
 
 
@@ -165,7 +166,7 @@ def encode_rows(
     samples_BS, length_B = _batch(rows, BUCKET * cfg.hop_length, np.float32)
     codes_BQT = encode(params, samples_BS, jnp.asarray(length_B), cfg=cfg, n_codebooks=n_codebooks)
     frames_B = -(-length_B // cfg.hop_length)
-    return [row[:, :n].copy() for row, n in zip(np.asarray(codes_BQT), frames_B, strict=True)]
+    return [row[:, :n].copy() for row, n in zip(fetch(codes_BQT), frames_B, strict=True)]
 
 
 def _batch(

@@ -7,7 +7,6 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -20,7 +19,6 @@ from bark_jax.noise import noise_of
 from bark_jax.placement import StageParams
 from bark_jax.progress import stage_bar
 from bark_jax.sampling_config import per_row
-from bark_jax.sharding import fetch
 from bark_jax.stages import coarse as coarse_stage
 from bark_jax.stages import fine as fine_stage
 from bark_jax.stages import semantic as semantic_stage
@@ -137,17 +135,8 @@ class StageRunner:
         """Audio to codes of as many codebooks as the fine stage makes."""
         n_codebooks = self.config.tokens.n_fine_codebooks
         with self._on_device("codec") as params:
-            return [
-                fetch(
-                    encodec.encode(
-                        params,
-                        jnp.asarray(row, jnp.float32)[None],
-                        cfg=self.config.codec,
-                        n_codebooks=n_codebooks,
-                    )
-                )[0]
-                for row in audio
-            ]
+            rows = [np.asarray(row, np.float32) for row in audio]
+            return encodec.encode_rows(params, rows, self.config.codec, n_codebooks=n_codebooks)
 
     def _prompts(self, batch: Batch) -> list[np.ndarray]:
         layout = self.config.tokens
