@@ -1,4 +1,4 @@
-"""Small sources for conversions: a Hugging Face directory, and folders with one file changed."""
+"""Sources for conversions: a Hugging Face directory, and folders with one file changed."""
 
 import json
 from collections.abc import Callable
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import transformers
 
+from conversion.convert import convert
 from tests.parity.reference import write_vocab
 
 VOICES = ("announcer", "v2/en_speaker_6")
@@ -88,3 +90,13 @@ def edited(folder: Path, out: Path, name: str, change: Callable[[Any], Any]) -> 
     content = change(content) or content
     torch.save(content, linked(folder, out, name) / name)
     return out
+
+
+def refuse(
+    source: Path, tmp_path: Path, match: str, error: type[Exception] = ValueError, **options: Any
+) -> str:
+    """The conversion fails with a message, which is returned, and leaves no trace."""
+    with pytest.raises(error, match=match) as caught:
+        convert(source, tmp_path / "out/model", progress=False, **options)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+    return str(caught.value)
