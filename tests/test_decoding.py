@@ -64,9 +64,7 @@ def test_what_the_padding_holds_does_not_matter():
     other = IDS_BT.copy()
     other[1, 4:9] = 0
     length_B = jnp.array([9, 4, 6])
-    np.testing.assert_array_equal(
-        stepwise(other, length_B)[:, 1], stepwise(IDS_BT, length_B)[:, 1]
-    )
+    np.testing.assert_array_equal(stepwise(other, length_B)[:, 1], stepwise(IDS_BT, length_B)[:, 1])
 
 
 @pytest.mark.parametrize("block_steps", [1, 4])

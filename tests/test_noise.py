@@ -55,9 +55,7 @@ def test_injected_noise_goes_to_its_row_and_step():
     rows = [np.arange(6.0).reshape(2, 3), 10 + np.arange(9.0).reshape(3, 3)]
     noise = noise_of("coarse", [0, 0], rows, (3,), [2, 3])
     assert isinstance(noise, InjectedNoise)
-    np.testing.assert_array_equal(
-        noise.gumbel(jnp.array([1, 2]), (3,)), [[3, 4, 5], [16, 17, 18]]
-    )
+    np.testing.assert_array_equal(noise.gumbel(jnp.array([1, 2]), (3,)), [[3, 4, 5], [16, 17, 18]])
 
 
 @pytest.mark.parametrize(

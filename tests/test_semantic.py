@@ -164,7 +164,9 @@ def test_temperature_zero_takes_the_best_whatever_the_noise():
     options = {"temperature": 0.0, "max_duration_s": 2.0, "allow_early_stop": False}
     results = [run([ids_of(0)], [seed], **options)[0].tokens for seed in (1, 2)]
     np.testing.assert_array_equal(*results)
-    drawn = [run([ids_of(0)], [seed], **options | {"temperature": 1.0})[0].tokens for seed in (1, 2)]
+    drawn = [
+        run([ids_of(0)], [seed], **options | {"temperature": 1.0})[0].tokens for seed in (1, 2)
+    ]
     assert (drawn[0] != drawn[1]).any()
 
 

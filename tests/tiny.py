@@ -26,6 +26,7 @@ from bark_jax.models.gpt import GPT
 from bark_jax.models.layers import DTypes
 from bark_jax.pipeline import Bark
 from bark_jax.placement import StageParams
+from bark_jax.stages.runner import StageRunner
 from bark_jax.text import Tokenizer
 from bark_jax.voices import VoiceLibrary
 
@@ -126,13 +127,14 @@ def make_bark(*, offload: bool = False, **replaced: Params) -> Bark:
     def loader(stage: str):
         return lambda: replaced.get(stage) or stage_params(stage)
 
-    return Bark(
+    runner = StageRunner(
         CONFIG,
         {stage: StageParams(loader(stage), offload) for stage in stages},
         Tokenizer({piece: index for index, piece in enumerate(PIECES)}),
-        VoiceLibrary([], LAYOUT),
         F32,
+        mesh=None,
     )
+    return Bark(runner, VoiceLibrary([], LAYOUT))
 
 
 def make_voice(n_semantic: int = 30, seed: int = 0) -> dict[str, np.ndarray]:

