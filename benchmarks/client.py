@@ -73,7 +73,9 @@ class Worker:
     def __enter__(self) -> "Worker":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: object, *_: object) -> None:
+        if error is not None:
+            self._process.kill()  # it may be minutes from the end of its stage
         self.close()
 
 

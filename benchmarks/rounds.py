@@ -1,10 +1,10 @@
 """The order of measurements: whom we compare runs right after one another, A B A B …"""
 
-import sys
 from collections.abc import Mapping, Sequence
 
 from benchmarks import load
 from benchmarks.client import Worker
+from benchmarks.progress import say
 from benchmarks.samples import MEASURED, STAGES, Sample
 from benchmarks.settings import Settings
 from benchmarks.work import Task
@@ -15,8 +15,11 @@ def warm_up(worker: Worker, task: Task) -> dict[str, float]:
 
     Parts of stages come last, so that the stages bear what they share with them.
     """
-    order = dict.fromkeys((*STAGES, *MEASURED))
-    return {stage: _run(worker, stage, task, seed=0) for stage in order}
+    seconds: dict[str, float] = {}
+    for stage in dict.fromkeys((*STAGES, *MEASURED)):
+        seconds[stage] = _run(worker, stage, task, seed=0)
+        say(f"first {stage} {worker.peer} x{task.rows}: {seconds[stage]:.3f} s")
+    return seconds
 
 
 def measure_peers(workers: Mapping[str, Worker], task: Task, settings: Settings) -> list[Sample]:
@@ -48,10 +51,9 @@ def _sample(
     load.wait_until_quiet(settings.max_load, settings.patience_s)
     with load.watch(load.process_s(worker.pid)) as seen:
         seconds = _run(worker, stage, task, seed=1 + index)
-    print(
+    say(
         f"{phase} {index} {stage} {worker.peer} x{task.rows}: {seconds:.3f} s, "
-        f"others used {seen.load:.2f} CPUs",
-        file=sys.stderr,
+        f"others used {seen.load:.2f} CPUs"
     )
     return Sample(seconds, seen.load, index, worker.peer, stage, task.rows, phase)
 

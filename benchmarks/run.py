@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import datetime
 import json
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,8 @@ from benchmarks import machine
 from benchmarks.client import Worker, environment
 from benchmarks.coldstart import measure_cold_starts
 from benchmarks.hardware import commit, hardware, host_kind
+from benchmarks.load import children_s, wait_until_quiet, watch
+from benchmarks.progress import say
 from benchmarks.rounds import measure_batches, measure_peers, warm_up
 from benchmarks.samples import Sample
 from benchmarks.settings import ROOT, Settings, check_installed
@@ -60,16 +61,19 @@ def run(settings: Settings) -> dict[str, Any]:
         first = {"cold": run_cold(folders, task, settings, env)}
         workers: dict[str, Worker] = {}
         about: dict[str, dict[str, Any]] = {}
+        memory: dict[str, dict[str, int | None]] = {}
         for peer in settings.peers:
             workers[peer] = stack.enter_context(Worker(peer, env))
             about[peer] = load(workers[peer], folders, task, settings)
+            memory[f"{peer}, loaded"] = workers[peer].memory()
             calls = warm_up(workers[peer], task)
             if peer == "ours":
                 first["cached"] = calls
         samples = measure_peers(workers, task, settings)
-        memory = {peer: worker.memory() for peer, worker in workers.items()}
+        memory |= {f"{peer}, one row": worker.memory() for peer, worker in workers.items()}
         samples += measure_batches(workers["ours"], tasks, settings)
-        memory["ours, all batches"] = workers["ours"].memory()
+        if settings.batch_repeats:
+            memory["ours, batches"] = workers["ours"].memory()
     if settings.cold_repeats:
         say("whole processes")
         samples += measure_cold_starts(settings, environment(settings.device))
@@ -101,10 +105,13 @@ def summarise(
 
 def measure_machine(settings: Settings, env: dict[str, str]) -> dict[str, Any]:
     libraries = ["numpy", "jax", *(["torch"] if settings.peers != ("ours",) else [])]
-    found = {}
+    found: dict[str, Any] = {}
     for library in libraries:
         say(f"what the machine can do, with {library}")
-        found[library] = machine.measure(library, settings.machine_gib, env)
+        wait_until_quiet(settings.max_load, settings.patience_s)
+        with watch(children_s) as seen:
+            found[library] = machine.measure(library, settings.machine_gib, env)
+        found[library]["load"] = seen.load
     return found
 
 
@@ -149,7 +156,3 @@ def write(result: Mapping[str, Any], settings: Settings) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result) + "\n", encoding="utf-8")
     return path
-
-
-def say(what: str) -> None:
-    print(what, file=sys.stderr)

@@ -59,6 +59,7 @@ def _header(result: Mapping[str, Any]) -> Iterator[str]:
         parts = [f"{k[:4]} {found[k] / 1e9:.1f} GB/s" for k in MEMORY_RATES if k in found]
         products = found.get("matmul_per_s", {}).items()
         parts += [f"matmul {dtype} {rate / 1e9:.0f} GFLOP/s" for dtype, rate in products]
+        parts += [f"others used {found['load']:.2f} CPUs"]
         yield f"  machine, {library}: {', '.join(parts)}"
 
 

@@ -1,0 +1,96 @@
+"""The benchmark as a program: what it refuses, and one tiny run with every peer."""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+for package in ("hydra", "matplotlib", "psutil"):
+    pytest.importorskip(package, reason="needs the extra benchmark")
+
+from benchmarks.samples import STAGES, Sample
+from benchmarks.settings import ROOT, Settings
+
+
+def script(*overrides: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "scripts/benchmark.py", *overrides],
+        cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_the_script_refuses_bad_settings_in_one_line():
+    done = script("size=huge")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "error: size='huge', want one of tiny, small, large"
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory):
+    """All peers at a tiny size; PyTorch on one thread, or tests in parallel would starve it."""
+    if importlib.util.find_spec("bark") is None:
+        pytest.skip("needs the extra parity")
+    folder = tmp_path_factory.mktemp("benchmark")
+    done = script(
+        "size=tiny", "audio_s=0.2", "repeats=2", "batches=[1,2]", "batch_repeats=1",
+        "cold_repeats=0", "machine_gib=0.01", "patience_s=0", "device=cpu",
+        f"out={folder}/results", f"weights={folder}/weights", OMP_NUM_THREADS="1", XLA_FLAGS="",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder / "results", done.stdout
+
+
+def test_a_run_writes_one_line_of_json_and_a_plot(tiny_run):
+    folder, printed = tiny_run
+    (path,) = folder.glob("*-tiny.json")
+    text = path.read_text()
+    assert text.count("\n") == 1 and text == printed.splitlines()[-1] + "\n"
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    for private in (str(ROOT), str(Path.home()), str(folder), socket.gethostname()):
+        assert private not in text
+
+
+def test_a_run_prints_a_table(tiny_run):
+    table = tiny_run[1].splitlines()[:-1]
+    for peer in ("ours", "suno", "transformers"):
+        assert any(re.match(rf"semantic_decode +{peer} +\d", line) for line in table)
+    assert any("samples dropped" in line for line in table)
+    assert all(len(line) < 200 for line in table)
+
+
+def test_a_result_has_what_a_reader_needs(tiny_run):
+    result = json.loads(tiny_run[1].splitlines()[-1])
+    assert {"schema", "date", "commit", "dirty", "hardware", "settings", "work", "machine",
+            "peers", "first_calls_s", "memory", "summary", "samples"} == result.keys()  # fmt: skip
+    assert result["work"] == {
+        "semantic_tokens": 10, "coarse_tokens": 30, "frames": 15, "audio_s": 0.2,
+    }  # fmt: skip
+    assert list(result["peers"]) == ["ours", "suno", "transformers"]
+    assert all(about["versions"] for about in result["peers"].values())
+    assert all(m["peak_rss"] >= m["rss"] > 2**20 for m in result["memory"].values())
+    samples = [Sample(**sample) for sample in result["samples"]]
+    assert len(samples) == 2 * 6 * 3 + 1 * 6 * 2
+    assert all(sample.seconds > 0 and sample.load >= 0 for sample in samples)
+    peers_in_turn = [sample.peer for sample in samples if sample.phase == "solo"]
+    assert peers_in_turn == ["ours", "suno", "transformers"] * 12
+
+
+def test_a_summary_quotes_every_stage_and_ratio(tiny_run):
+    summary = json.loads(tiny_run[1].splitlines()[-1])["summary"]
+    assert summary.keys() == {"stages", "batches", "compiling", "cold_start", "load"}
+    found = {(row["stage"], row["peer"]) for row in summary["stages"]}
+    assert found >= {(s, p) for s in (*STAGES, "total") for p in ("ours", "suno", "transformers")}
+    for row in summary["stages"]:
+        assert row["real_time_factor"] > 0
+        assert ("ours_is_faster_by" in row) == (row["peer"] != "ours")
+    cold = {row["stage"]: row["cold_s"] for row in summary["compiling"]}
+    assert cold["total"] == pytest.approx(sum(cold[stage] for stage in STAGES))
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    assert fields == json.loads(tiny_run[1].splitlines()[-1])["settings"].keys()
