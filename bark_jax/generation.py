@@ -10,6 +10,8 @@ import numpy as np
 
 from bark_jax import __version__
 
+COMMENT_BYTES = 2000  # of a WAV file; libsndfile gives a comment over 2047 bytes back as empty
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Generation:
@@ -41,7 +43,7 @@ class Generation:
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a 32-bit float WAV with `metadata` as its JSON comment.
+        """Writes a 32-bit float WAV with `metadata` as its JSON comment, a long text cut short.
 
         Raises:
           ValueError: `path` does not end in `.wav`.
@@ -56,7 +58,7 @@ class Generation:
             with soundfile.SoundFile(
                 partial, "w", self.sample_rate, channels=1, subtype="FLOAT", format="WAV"
             ) as file:
-                file.comment = json.dumps(self.metadata(), ensure_ascii=False)
+                file.comment = _json_within(self.metadata(), COMMENT_BYTES)
                 file.write(self.audio)
             os.replace(partial, path)
         finally:
@@ -67,3 +69,14 @@ class Generation:
         from bark_jax.voices import save_voice
 
         save_voice(path, self.semantic, self.coarse, self.fine)
+
+
+def _json_within(metadata: dict[str, Any], limit: int) -> str:
+    """JSON of at most `limit` bytes: if need be, the text loses its end and gains an ellipsis."""
+    content = json.dumps(metadata, ensure_ascii=False)
+    if (excess := len(content.encode()) - limit) <= 0:
+        return content
+    ellipsis = "…"
+    kept = metadata["text"].encode()[: -(excess + len(ellipsis.encode()))]
+    cut = kept.decode(errors="ignore") + ellipsis
+    return json.dumps({**metadata, "text": cut}, ensure_ascii=False)

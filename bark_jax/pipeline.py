@@ -14,7 +14,12 @@ from bark_jax.generation import Generation
 from bark_jax.loading import Source, load
 from bark_jax.models.layers import DTypes
 from bark_jax.sampling_config import SamplingConfig
-from bark_jax.stages.checks import check_coarse_context, check_codes, check_semantic
+from bark_jax.stages.checks import (
+    check_coarse_context,
+    check_codes,
+    check_equal_codebooks,
+    check_semantic,
+)
 from bark_jax.stages.runner import StageRunner
 from bark_jax.voices import VoiceLibrary
 
@@ -217,6 +222,7 @@ class Bark:
         )
         most = self.config.tokens.n_fine_codebooks - 1
         rows = [check_codes("coarse", row, self.config.tokens, 1, most) for row in batch.data]
+        check_equal_codebooks("coarse", rows)
         codes = self.runner.fine(rows, batch, batch.noise(noise), progress, {})
         return codes if batch.is_list else codes[0]
 

@@ -8,6 +8,8 @@ from bark_jax.generation import Generation
 from bark_jax.stages.runner import StageRunner, Timings
 from bark_jax.stages.semantic import SemanticResult
 
+OFFLOADED_PART = 16  # times the rows under way: rows between two placements of a stage
+
 
 def generate(runner: StageRunner, batch: Batch, progress: bool = False) -> list[Generation]:
     """Every row of a batch, stage by stage."""
@@ -20,10 +22,20 @@ def stream(runner: StageRunner, batch: Batch, n_rows: int) -> Iterator[tuple[int
     """Yields (row, generation) as rows are ready; `n_rows` are under way at a time.
 
     The semantic stage, where lengths differ most, seats a new row as soon as one has ended. Ended
-    rows of similar length then go through the other stages together.
+    rows of similar length then go through the other stages together. With offloaded parameters a
+    number of rows end first, for the device holds one stage at a time.
     """
     longest_first = sorted(range(batch.n_rows), key=lambda row: -len(batch.texts[row]))
-    ordered = batch.take(longest_first)
+    part = OFFLOADED_PART * n_rows if runner.is_offloaded else batch.n_rows
+    for begin in range(0, batch.n_rows, part):
+        rows = longest_first[begin : begin + part]
+        yield from _stream_part(runner, batch.take(rows), rows, n_rows)
+
+
+def _stream_part(
+    runner: StageRunner, ordered: Batch, original: Sequence[int], n_rows: int
+) -> Iterator[tuple[int, Generation]]:
+    """`stream` for rows in the order of their work; `original` are their numbers."""
     timings: Timings = {}
     waiting: list[tuple[int, SemanticResult]] = []
     begin = time.perf_counter()
@@ -35,10 +47,11 @@ def stream(runner: StageRunner, batch: Batch, n_rows: int) -> Iterator[tuple[int
         while len(waiting) > least:
             group = [waiting.pop() for _ in range(min(n_rows, len(waiting)))]
             timings["semantic"] = time.perf_counter() - begin
-            yield from _finish_group(runner, ordered, group, longest_first, timings, n_rows)
+            yield from _finish_group(runner, ordered, group, original, timings, n_rows)
             begin = time.perf_counter()
 
-    for item in runner.semantic_stream(ordered, n_rows, {}):
+    ended = runner.semantic_stream(ordered, n_rows, {})
+    for item in list(ended) if runner.is_offloaded else ended:
         waiting.append(item)
         if len(waiting) >= 2 * n_rows:
             yield from pass_on(n_rows)

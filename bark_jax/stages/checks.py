@@ -1,5 +1,6 @@
 """What may go into a stage. Errors name the argument, what came and what is allowed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,14 @@ def check_codes(name: str, value: Any, layout: TokenLayout, least: int, most: in
     if array.ndim != 2 or not least <= len(array) <= most:
         raise ValueError(f"{name} has shape {array.shape}, want ({least} … {most}, T)")
     return array
+
+
+def check_equal_codebooks(name: str, rows: Sequence[np.ndarray]) -> None:
+    """All rows of a batch are codes of equally many codebooks."""
+    counts = sorted({len(row) for row in rows})
+    if len(counts) > 1:
+        listed = " and ".join(map(str, counts))
+        raise ValueError(f"{name} rows have {listed} codebooks; want equally many in all rows")
 
 
 def check_coarse_context(

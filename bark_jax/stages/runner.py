@@ -41,6 +41,11 @@ class StageRunner:
     dtypes: DTypes
     mesh: Mesh | None
 
+    @property
+    def is_offloaded(self) -> bool:
+        """Whether parameters rest on the host."""
+        return any(stage.offload for stage in self.params.values())
+
     def semantic(
         self, batch: Batch, noise: Noise, progress: bool, timings: Timings
     ) -> list[SemanticResult]:
