@@ -160,7 +160,7 @@ def test_the_original_ties_its_heads(tiny_pairs):
 @pytest.mark.expensive
 @pytest.mark.parametrize("kind", VOCABULARIES)
 def test_logits_at_the_small_size(kind, monkeypatch):
-    """12 layers of 768, as in the small checkpoints; with weights that spread the scores by ~0.5."""
+    """12 layers of 768, as in the small checkpoints; scores then spread by about 0.5."""
     pair = make_pair(kind, n_layer=12, n_head=12, n_embd=768, std=0.02)
     assert error_of(pair, kind) < TOLERANCE_SMALL
     with monkeypatch.context() as patch:
