@@ -13,11 +13,14 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     """Writes a PNG: measured points, rooflines dashed, the peers at one row."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
 
     figure = Figure(figsize=(10, 5), layout="constrained", dpi=150)
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    batches = result["summary"]["batches"]
+    stages = result["summary"]["stages"]
+    one_row = [row | {"rows": 1} for row in stages if row["peer"] == "ours"]
+    batches = result["summary"]["batches"] or one_row
     for stage, color in COLORS.items():
         rows = [row for row in batches if row["stage"] == stage]
         if not rows:
@@ -26,11 +29,13 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
         measured = [row["tokens_per_s"] for row in rows]
         bounds = [row["roofline_tokens_per_s"] for row in rows]
         axes.plot(sizes, measured, "o-", color=color, label=f"{LABELS[stage]}, bark_jax")
-        axes.plot(sizes, bounds, "--", color=color, label=f"{LABELS[stage]}, roofline")
-    _draw_peers(axes, result["summary"]["stages"])
-    sizes = sorted({row["rows"] for row in batches}) or [1]
+        axes.plot(sizes, bounds, "_--", color=color, label=f"{LABELS[stage]}, roofline")
+    _draw_peers(axes, stages)
+    sizes = sorted({row["rows"] for row in batches})
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter())
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.set_xlabel("rows in a batch")
     axes.set_ylabel("tokens per second, all rows together")

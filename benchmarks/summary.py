@@ -68,6 +68,8 @@ def rates(stage: str, seconds: float, task: Task, dtype: str, roof: Roof) -> dic
     elif work.operations:
         found["operations_per_s"] = work.operations / seconds
         found["share_of_matmul"] = found["operations_per_s"] / roof.operations[dtype]
+    if least_s := work.least_s(roof.read_bytes, roof.operations[dtype]):
+        found["roofline_tokens_per_s"] = work.tokens / least_s
     return found
 
 
@@ -96,8 +98,7 @@ def summarise_peers(
 def summarise_batches(
     samples: Sequence[Sample], tasks: Sequence[Task], dtype: str, roof: Roof, max_load: float
 ) -> list[dict[str, Any]]:
-    """One entry per stage and batch size: rates, the bound of the roofline, and `against_solo`,
-    the throughput against one row at a time."""
+    """One entry per stage and batch size; `against_solo` is throughput against single rows."""
     one_prefill = {"ours"} if prefills("ours", tasks[0]) == 1 else set()
     batch = derive(select(samples, phase="batch"), one_prefill)
     rows: list[dict[str, Any]] = []
@@ -109,13 +110,10 @@ def summarise_batches(
             ratio = quote_ratio(solo, these, max_load, factor=task.rows)
             if quoted is None or ratio is None:
                 continue
-            work = task.work(dtype)[stage]
-            least_s = work.least_s(roof.read_bytes, roof.operations[dtype])
             rows.append(
                 {"stage": stage, "rows": task.rows, "seconds": quoted.to_dict()}
                 | rates(stage, quoted.median, task, dtype, roof)
                 | {"against_solo": ratio.to_dict()}
-                | ({"roofline_tokens_per_s": work.tokens / least_s} if least_s else {})
             )
     return rows
 

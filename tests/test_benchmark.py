@@ -94,6 +94,9 @@ def test_rates_are_shares_of_what_the_machine_can_do():
     assert found["bytes_per_s"] == pytest.approx(work["semantic_decode"].read_bytes / 0.5)
     assert found["share_of_read"] == pytest.approx(found["bytes_per_s"] / 1e9)
     assert found["share_of_copy"] == pytest.approx(found["bytes_per_s"] / 2e9)
+    assert found["roofline_tokens_per_s"] == pytest.approx(
+        10 / max(work["semantic_decode"].read_bytes / 1e9, work["semantic_decode"].operations / 1e9)
+    )
     fine = rates("fine", 0.5, task, "float32", roof)
     assert fine["share_of_matmul"] == pytest.approx(work["fine"].operations / 0.5 / 1e9)
 
