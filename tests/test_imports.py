@@ -16,7 +16,7 @@ RANKS = [
     ["bark_jax"],
     ["config", "paths", "environment", "progress", "models"],
     ["sampling_config", "backend", "noise", "sharding"],
-    ["compiling", "models.layers", "models.binding"],
+    ["compiling", "models.layers", "models.binding", "models.cache"],
     ["models.attention", "models.seanet"],
     ["models.gpt", "models.fine_gpt", "models.encodec", "checkpoint"],
     ["sampling", "decoding", "text"],
