@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from bark_jax.config import STAGES, BarkConfig, from_dict, to_dict
+from bark_jax.host_memory import large_buffers_returned
 from bark_jax.models.binding import Params, flatten, unflatten
 
 FORMAT = "bark_jax/1"
@@ -103,7 +104,8 @@ def load_stage(
     try:
         stored = flatten(ocp.metadata(str(path)).metadata)
         targets = unflatten({name: target(name, leaf) for name, leaf in stored.items()})
-        return ocp.load(str(path), targets)
+        with large_buffers_returned():
+            return ocp.load(str(path), targets)
     except Exception as error:
         raise ValueError(f"cannot read the {stage!r} stage of {directory}: {error}") from error
 
