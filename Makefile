@@ -12,7 +12,7 @@ speak: .venv/installed
 	.venv/bin/bark-jax "$(TEXT)" -o "$(OUT)"
 
 test: check
-	.venv/bin/python -m pytest -q -m "not expensive and not pretrained"
+	.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "not expensive and not pretrained"
 
 check: .venv/installed-test
 	.venv/bin/ruff check .

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "bark_jax"
 # nowhere, it holds two ideas.
 RANKS = [
     ["bark_jax"],
-    ["config", "paths", "environment", "progress", "models"],
+    ["config", "paths", "environment", "progress", "host_memory", "models"],
     ["sampling_config", "backend", "noise", "sharding"],
     ["compiling", "models.layers", "models.binding", "models.cache"],
     ["models.attention", "models.seanet"],
