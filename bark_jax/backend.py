@@ -52,7 +52,7 @@ BACKENDS = {
         # Else a batch of one is multiplied on the vector unit: 2 to 4 times the cycles.
         compiler_options={"xla_tpu_enable_dot_strength_reduction": False},
         writes_cache_first=True,
-        # Estimated cycles of a token, v5e, small: 1.19 to 0.69 million for one row, 1.72 to 0.62
+        # Estimated cycles of a token, v5e, small: 1.19 to 0.52 million for one row, 1.72 to 0.62
         # for eight.
         caches_heads_together=True,
         doubles_lone_rows=True,

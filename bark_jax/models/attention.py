@@ -1,54 +1,51 @@
 """Attention over a whole sequence, and over a key/value cache one position at a time."""
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
 from bark_jax import backend
+from bark_jax.models.cache import HeadsTogether, LayerCache, SlotsLast
 from bark_jax.models.layers import DTypes
-
-
-@flax.struct.dataclass
-class LayerCache:
-    """Keys and values of one layer; unwritten slots hold zeros.
-
-    Slots are the last axis: on CPU both products then read the cache along memory (2.1 ms against
-    31.7 ms with slots first, small model, 1024 slots), on TPU nothing is padded to 128 lanes.
-    """
-
-    k_BHKM: jax.Array
-    v_BHKM: jax.Array
-
-    @classmethod
-    def of_prompt(cls, k_BPHK: jax.Array, v_BPHK: jax.Array, slots: int, dtype: str):
-        """A cache of `slots` slots whose first P hold the prompt."""
-
-        def place(z_BPHK: jax.Array) -> jax.Array:
-            z_BHKP = z_BPHK.astype(dtype).transpose(0, 2, 3, 1)
-            return jnp.pad(z_BHKP, ((0, 0), (0, 0), (0, 0), (0, slots - z_BHKP.shape[-1])))
-
-        return cls(place(k_BPHK), place(v_BPHK))
-
-    def write(self, k_B1HK: jax.Array, v_B1HK: jax.Array, slot: jax.Array) -> "LayerCache":
-        """Puts one position of every row into the same slot."""
-
-        def put(cache_BHKM: jax.Array, z_B1HK: jax.Array) -> jax.Array:
-            z_BHK1 = z_B1HK.astype(cache_BHKM.dtype).transpose(0, 2, 3, 1)
-            return jax.lax.dynamic_update_slice(cache_BHKM, z_BHK1, (0, 0, 0, slot))
-
-        return LayerCache(put(self.k_BHKM, k_B1HK), put(self.v_BHKM, v_B1HK))
 
 
 def attend_all(
     q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, *, is_causal: bool, dtypes: DTypes
 ) -> jax.Array:
     """Every position over every position, or over those up to itself."""
+    if backend.current().maps_heads:
+        return _attend_head_by_head(q_BTHK, k_BTHK, v_BTHK, is_causal, dtypes)
     T, K = q_BTHK.shape[1], q_BTHK.shape[3]
     logits_BHTM = _dot("BTHK,BMHK->BHTM", q_BTHK, k_BTHK, dtypes.compute) * K**-0.5
     if is_causal:
         is_seen_TM = jnp.tril(jnp.ones((T, T), bool))
         logits_BHTM = jnp.where(is_seen_TM[None, None], logits_BHTM, -jnp.inf)
     return _dot("BHTM,BMHK->BTHK", jax.nn.softmax(logits_BHTM), v_BTHK, dtypes.compute)
+
+
+def _attend_head_by_head(
+    q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, is_causal: bool, dtypes: DTypes
+) -> jax.Array:
+    """`attend_all` as plain matrix products, one head of one row after the other.
+
+    XLA on CPU runs a batched product on one core: 82 to 132 ms for 12 heads of 1024 positions,
+    against 22 ms this way. Dividing by the sum after the second product saves a pass.
+    """
+    B, T, H, K = q_BTHK.shape
+
+    def head(qkv: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        q_TK, k_MK, v_MK = qkv
+        logits_TM = _dot("TK,MK->TM", q_TK * K**-0.5, k_MK, dtypes.compute)
+        if is_causal:
+            logits_TM = jnp.where(jnp.tril(jnp.ones((T, T), bool)), logits_TM, -jnp.inf)
+        weights_TM = jnp.exp(logits_TM - logits_TM.max(-1, keepdims=True))
+        mixed_TK = _dot("TM,MK->TK", weights_TM, v_MK, dtypes.compute)
+        return mixed_TK / weights_TM.sum(-1, keepdims=True)
+
+    def heads_first(z_BTHK: jax.Array) -> jax.Array:
+        return z_BTHK.transpose(0, 2, 1, 3).reshape(B * H, T, K)
+
+    mixed = jax.lax.map(head, tuple(map(heads_first, (q_BTHK, k_BTHK, v_BTHK))))
+    return mixed.reshape(B, H, T, K).transpose(0, 2, 1, 3)
 
 
 def attend_cache(
@@ -66,26 +63,59 @@ def attend_cache(
     Returns:
       The mixed values (B, 1, H, K), and the cache with the new position in `slot`.
     """
+    if isinstance(cache, SlotsLast) and not backend.current().writes_cache_first:
+        mixed_BHK = _mix_apart(q_B1HK, k_B1HK, v_B1HK, cache, visible_BM, dtypes)
+        return mixed_BHK[:, None], cache.write(k_B1HK, v_B1HK, slot)
     written = cache.write(k_B1HK, v_B1HK, slot)
-    if backend.current().writes_cache_first:
-        visible_BM |= (jnp.arange(visible_BM.shape[1]) == slot)[None]
-        logits_BHM = _past_logits(q_B1HK, written, visible_BM, dtypes)
-        probs_BHM = jax.nn.softmax(logits_BHM)
-        mixed_BHK = _dot("BHM,BHKM->BHK", probs_BHM, written.v_BHKM, dtypes.compute)
-        return mixed_BHK[:, None], written
-    past_BHM = _past_logits(q_B1HK, cache, visible_BM, dtypes)
+    visible_BM |= (jnp.arange(visible_BM.shape[1]) == slot)[None]
+    mix = _mix_slots_last if isinstance(written, SlotsLast) else _mix_heads_together
+    return mix(q_B1HK[:, 0], written, visible_BM, dtypes)[:, None], written
+
+
+def _mix_slots_last(
+    q_BHK: jax.Array, cache: SlotsLast, visible_BM: jax.Array, dtypes: DTypes
+) -> jax.Array:
+    probs_BHM = jax.nn.softmax(_past_logits(q_BHK, cache, visible_BM, dtypes))
+    return _dot("BHM,BHKM->BHK", probs_BHM, cache.v_BHKM, dtypes.compute)
+
+
+def _mix_heads_together(
+    q_BHK: jax.Array, cache: HeadsTogether, visible_BM: jax.Array, dtypes: DTypes
+) -> jax.Array:
+    """Multiplies whole slots: each head's query with zeros for the other heads' values.
+
+    The matrix unit takes the H rows at the cost of one, and no product has half-filled tiles.
+    """
+    B, H, K = q_BHK.shape
+    is_own_HH = jnp.eye(H, dtype=bool)[None, :, :, None]
+    q_BHD = jnp.where(is_own_HH, q_BHK[:, None], 0).reshape(B, H, H * K)
+    logits_BHM = _dot("BHD,BMD->BHM", q_BHD, cache.k_BMD, dtypes.compute) * K**-0.5
+    probs_BHM = jax.nn.softmax(jnp.where(visible_BM[:, None], logits_BHM, -jnp.inf))
+    mixed_BHD = _dot("BHM,BMD->BHD", probs_BHM, cache.v_BMD, dtypes.compute)
+    return jnp.where(is_own_HH, mixed_BHD.reshape(B, H, H, K), 0).sum(1)
+
+
+def _mix_apart(
+    q_B1HK: jax.Array,
+    k_B1HK: jax.Array,
+    v_B1HK: jax.Array,
+    cache: SlotsLast,
+    visible_BM: jax.Array,
+    dtypes: DTypes,
+) -> jax.Array:
+    """Over a cache that does not hold the new position yet, and over that position."""
+    past_BHM = _past_logits(q_B1HK[:, 0], cache, visible_BM, dtypes)
     own_BH1 = _dot("BTHK,BTHK->BHT", q_B1HK, k_B1HK, dtypes.compute) * q_B1HK.shape[-1] ** -0.5
     probs = jax.nn.softmax(jnp.concatenate([past_BHM, own_BH1], axis=-1))
     mixed_BHK = _dot("BHM,BHKM->BHK", probs[..., :-1], cache.v_BHKM, dtypes.compute)
-    mixed_BHK += probs[..., -1:] * v_B1HK[:, 0].astype(dtypes.compute).astype(jnp.float32)
-    return mixed_BHK[:, None], written
+    return mixed_BHK + probs[..., -1:] * v_B1HK[:, 0].astype(dtypes.compute).astype(jnp.float32)
 
 
 def _past_logits(
-    q_B1HK: jax.Array, cache: LayerCache, visible_BM: jax.Array, dtypes: DTypes
+    q_BHK: jax.Array, cache: SlotsLast, visible_BM: jax.Array, dtypes: DTypes
 ) -> jax.Array:
-    logits_BHM = _dot("BHK,BHKM->BHM", q_B1HK[:, 0], cache.k_BHKM, dtypes.compute)
-    return jnp.where(visible_BM[:, None], logits_BHM * q_B1HK.shape[-1] ** -0.5, -jnp.inf)
+    logits_BHM = _dot("BHK,BHKM->BHM", q_BHK, cache.k_BHKM, dtypes.compute)
+    return jnp.where(visible_BM[:, None], logits_BHM * q_BHK.shape[-1] ** -0.5, -jnp.inf)
 
 
 def _dot(subscripts: str, a: jax.Array, b: jax.Array, dtype: str) -> jax.Array:

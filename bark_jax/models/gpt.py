@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from bark_jax.config import GPTConfig
-from bark_jax.models.attention import LayerCache, attend_all, attend_cache
+from bark_jax.models.attention import attend_all, attend_cache
+from bark_jax.models.cache import LayerCache, cache_of_prompt
 from bark_jax.models.layers import Block, DTypes, Embedding, LayerNorm, Linear, matmul
 
 Cache = tuple[LayerCache, ...]  # one per layer
@@ -52,7 +53,7 @@ class GPT(nnx.Module):
         for block in self.h:
 
             def attend(q_BPHK, k_BPHK, v_BPHK):
-                caches.append(LayerCache.of_prompt(k_BPHK, v_BPHK, slots, self.dtypes.cache))
+                caches.append(cache_of_prompt(k_BPHK, v_BPHK, slots, self.dtypes.cache))
                 return attend_all(q_BPHK, k_BPHK, v_BPHK, is_causal=True, dtypes=self.dtypes)
 
             x_BPD = block(x_BPD, attend)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from bark_jax import backend
 from bark_jax.config import GPTConfig
 
 # (q_BTHK, k_BTHK, v_BTHK) -> mixed values, BTHK. The caller decides what is visible.
@@ -44,13 +45,17 @@ class DTypes:
 
 def matmul(x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
     """`x @ weight.T` with inputs in `dtype`, in float32 with full precision where that is it."""
-    return jnp.einsum(
+    is_doubled = backend.current().doubles_lone_rows and x.size == x.shape[-1]
+    if is_doubled:
+        x = jnp.concatenate([x, x])
+    y = jnp.einsum(
         "...i,oi->...o",
         x.astype(dtype),
         weight_OI.astype(dtype),
         preferred_element_type=jnp.float32,
         precision=jax.lax.Precision.HIGHEST if dtype == "float32" else None,
     )
+    return y[:1] if is_doubled else y
 
 
 def _last_axis(vector: jax.Array, x: jax.Array) -> jax.Array:

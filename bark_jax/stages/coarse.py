@@ -97,11 +97,11 @@ def _run_segment(
     static = {"cfg": cfg, "dtypes": dtypes}
     first = jnp.int32(n_done)
     steps = round_up(n_steps)
-    state = _begin(params, ids_BP, length_B, by, noise, first, steps=steps, **static)
+    state = begin(params, ids_BP, length_B, by, noise, first, steps=steps, **static)
     chunk = n_steps if report is None else 32
     for until in range(chunk, n_steps + chunk, chunk):
         until = min(until, n_steps)
-        state = _continue(params, state, by, noise, first, jnp.int32(until), **static)
+        state = advance(params, state, by, noise, first, jnp.int32(until), **static)
         if report is not None:
             jax.block_until_ready(state.n)
             report(n_done + until)
@@ -132,8 +132,8 @@ def _continue_fn(params, state, by, noise, first, until, *, cfg, dtypes) -> Stat
     return repeat(step, state, lambda state: state.n < until)
 
 
-_begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "steps"))
-_continue = jit(_continue_fn, static_argnames=("cfg", "dtypes"), donate_argnames=("state",))
+begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "steps"))
+advance = jit(_continue_fn, static_argnames=("cfg", "dtypes"), donate_argnames=("state",))
 
 
 def _append(model, out_BD, state: State, by, noise, first, layout: TokenLayout) -> State:

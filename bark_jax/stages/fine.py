@@ -71,7 +71,7 @@ def generate_fine(
         active = [row for row, plan in enumerate(windows) if index < len(plan)]
         for rows in _groups(active, max(backend.current().fine_rows, row_multiple())):
             pieces = [(frames[row], windows[row][index]) for row in rows]
-            codes_BTQ = _fill_window(
+            codes_BTQ = fill_window(
                 params,
                 np.stack([f[w.start : w.start + layout.fine_window] for f, w in pieces]),
                 np.array([w.n_seen for _, w in pieces], np.int32),
@@ -176,4 +176,4 @@ def _fill_window_fn(
     return jax.lax.fori_loop(n_given, Q, predict, codes_BTQ)
 
 
-_fill_window = jit(_fill_window_fn, static_argnames=("cfg", "dtypes"))
+fill_window = jit(_fill_window_fn, static_argnames=("cfg", "dtypes"))
