@@ -1,0 +1,199 @@
+"""Compiles every stage for accelerators that are not there: what fits, what is copied, cycles."""
+
+import dataclasses
+import datetime
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from bark_jax import backend
+from bark_jax.config import STAGES
+from benchmarks.hlo import count_loop_copies, estimate_cycles
+from benchmarks.programs import Program, programs
+from benchmarks.settings import ROOT, SIZES
+from benchmarks.targets import TARGETS, Target, choices
+from benchmarks.work import model_config
+
+SCHEMA = 1
+SHIPPED = "as it is"
+# Other choices for TPU, and what was tried on the way to these.
+_SLOTS_LAST = {"caches_heads_together": False}
+_OWN_ROWS = {"doubles_lone_rows": False}
+FORMULATIONS: dict[str, dict[str, Any]] = {
+    SHIPPED: {},
+    "lone rows not doubled": _OWN_ROWS,
+    "heads apart": _SLOTS_LAST,
+    "heads apart, lone rows not doubled": {**_SLOTS_LAST, **_OWN_ROWS},
+    "... and attended before written": {
+        **_SLOTS_LAST, **_OWN_ROWS, "writes_cache_first": False,
+    },
+    "heads apart, lone rows on the vector unit": {
+        **_SLOTS_LAST, **_OWN_ROWS, "compiler_options": {},
+    },
+    "block_steps=1": {"block_steps": 1},
+    "block_steps=64": {"block_steps": 64},
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Fields of configs/aot.yaml."""
+
+    targets: tuple[str, ...] = ("v5e", "v6e")
+    sizes: tuple[str, ...] = ("small", "large")
+    batches: tuple[int, ...] = (1, 8, 64)
+    programs: tuple[str, ...] = STAGES  # what names begin with; "semantic decode" is one program
+    formulations: tuple[str, ...] = (SHIPPED,)  # "all" = every one of FORMULATIONS
+    out: str = "benchmarks/results"
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+          ValueError: says which setting is wrong and what it may be.
+        """
+        for name, given, allowed in (
+            ("targets", self.targets, TARGETS),
+            ("sizes", self.sizes, SIZES),
+            ("programs", [program.partition(" ")[0] for program in self.programs], STAGES),
+            ("formulations", self.formulations, (*FORMULATIONS, "all")),
+        ):
+            if wrong := [value for value in given if value not in allowed]:
+                raise ValueError(f"{name}={wrong}, want some of {', '.join(allowed)}")
+        if not self.batches or any(rows < 1 for rows in self.batches):
+            raise ValueError(f"batches={self.batches}, want whole numbers >= 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What the compiler says about one program."""
+
+    size: str
+    program: str
+    rows: int
+    formulation: str
+    fits: bool
+    compile_s: float
+    argument_bytes: int = 0
+    output_bytes: int = 0  # without what takes an argument's place
+    temp_bytes: int = 0
+    loop_copies: int | None = None  # of arrays as large as a layer's keys; None without a cache
+    unit: str = ""
+    cycles: int | None = None  # per unit, estimated; None where the compiler gives none
+
+
+def run(settings: Settings) -> Iterator[dict[str, Any]]:
+    """Compiles for one target after the other; yields its result, plain data.
+
+    Raises:
+      ModuleNotFoundError: the compiler for a target is not installed; nothing has run.
+    """
+    from benchmarks.hardware import commit  # needs what the tests do without
+
+    for name in settings.targets:
+        TARGETS[name].check_installed()
+    for name in settings.targets:
+        yield {
+            "schema": SCHEMA,
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **commit(),
+            "jax": jax.__version__,
+            "target": name,
+            "compiled": [dataclasses.asdict(c) for c in compile_target(TARGETS[name], settings)],
+        }
+
+
+def compile_target(target: Target, settings: Settings) -> Iterator[Compiled]:
+    names = FORMULATIONS if "all" in settings.formulations else settings.formulations
+    for formulation in names:
+        chosen = backend.BACKENDS[target.platform]
+        chosen = dataclasses.replace(chosen, **FORMULATIONS[formulation])
+        with choices(chosen):
+            done: set[Any] = set()
+            for size in settings.sizes:
+                for made in _compile_size(target, size, settings, done):
+                    yield dataclasses.replace(made, size=size, formulation=formulation)
+
+
+def _compile_size(
+    target: Target, size: str, settings: Settings, done: set[Any]
+) -> Iterator[Compiled]:
+    """Every program at every batch size; where one does not fit, the largest that does as well."""
+    config = model_config(size)
+    for rows in sorted(settings.batches):
+        for index, program in enumerate(programs(config, rows)):
+            while program.name.startswith(settings.programs):
+                key = (program.name, program.rows, program.static["cfg"])  # all sizes' codec is one
+                if key in done:
+                    break
+                done.add(key)
+                made = compile_program(program, target)
+                yield made
+                if made.fits or program.rows == 1:
+                    break
+                program = list(programs(config, program.rows // 2))[index]
+
+
+def compile_program(program: Program, target: Target) -> Compiled:
+    """Compiles one program with the choices in use."""
+    begin = time.perf_counter()
+    options = backend.current().compiler_options
+    try:
+        compiled = program.compile(target.platform, target.lowers_to, target.sharding(), options)
+    except jax.errors.JaxRuntimeError as error:
+        if "CompileTimeHbmOom" not in str(error):
+            raise
+        seconds = round(time.perf_counter() - begin, 1)
+        return Compiled("", program.name, program.rows, "", False, seconds)
+    seconds = round(time.perf_counter() - begin, 1)
+    memory, text = compiled.memory_analysis(), compiled.as_text()
+    output_bytes = memory.output_size_in_bytes - memory.alias_size_in_bytes
+    live = memory.argument_size_in_bytes + output_bytes + memory.temp_size_in_bytes
+    cycles = estimate_cycles(text)
+    return Compiled(
+        "", program.name, program.rows, "", live < target.memory_bytes, seconds,
+        memory.argument_size_in_bytes, output_bytes, memory.temp_size_in_bytes,
+        program.cache_values and count_loop_copies(text, program.cache_values),
+        program.unit, cycles and cycles.per_unit(program.loop_passes),
+    )  # fmt: skip
+
+
+def write(result: Mapping[str, Any], settings: Settings) -> Path:
+    """One line of JSON; a later result of the same target takes the place of an earlier one."""
+    kind = (
+        "formulations-" if len(settings.formulations) > 1 or "all" in settings.formulations else ""
+    )
+    path = ROOT / settings.out / f"aot-{kind}{result['target']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result) + "\n")
+    return path
+
+
+def render(result: Mapping[str, Any]) -> str:
+    """A table in Markdown."""
+    titles = ("size", "program", "rows", "formulation", "arguments", "output", "temporary",
+              "copies in loops", "cycles / 1000", "per", "compile s")  # fmt: skip
+    lines = [f"{result['target']}, jax {result['jax']}; MiB", "", _row(titles), _row(["---"] * 11)]
+    return "\n".join(lines + [_row(_cells(made)) for made in result["compiled"]])
+
+
+def _cells(made: Mapping[str, Any]) -> Sequence[str]:
+    first = [made["size"], made["program"], str(made["rows"]), made["formulation"]]
+    if not made["argument_bytes"]:
+        return [*first, "does not fit", "", "", "", "", "", f"{made['compile_s']:.0f}"]
+    memory = [f"{made[k] / 2**20:,.0f}" for k in ("argument_bytes", "output_bytes", "temp_bytes")]
+    if not made["fits"]:
+        memory[0] += " (does not fit)"
+    copies, cycles = made["loop_copies"], made["cycles"]
+    return [
+        *first, *memory, "" if copies is None else str(copies),
+        "" if cycles is None else f"{cycles / 1000:,.0f}", made["unit"], f"{made['compile_s']:.0f}",
+    ]  # fmt: skip
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

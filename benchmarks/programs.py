@@ -1,0 +1,127 @@
+"""Every program that speaking runs, with abstract arguments of Bark's real shapes."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding
+
+from bark_jax import backend
+from bark_jax.config import BarkConfig
+from bark_jax.decoding import round_up
+from bark_jax.models import encodec
+from bark_jax.models.binding import abstract_params
+from bark_jax.models.fine_gpt import FineGPT
+from bark_jax.models.gpt import GPT
+from bark_jax.models.layers import DTypes
+from bark_jax.noise import KeyNoise
+from bark_jax.sampling import Filter
+from bark_jax.sampling_config import CoarseSampling, SemanticSampling, per_row
+from bark_jax.stages import coarse, fine, semantic
+
+Abstract = Any  # a tree of shapes and dtypes
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """One jitted function of a stage."""
+
+    name: str
+    rows: int
+    function: Callable[..., Any]
+    args: Abstract
+    static: dict[str, Any]
+    cache_values: int | None = None  # in the keys of one layer
+    unit: str = "call"  # that cycles are counted for: it, or what one pass of the loop makes
+    loop_passes: int | None = 0  # of each loop in a call; None where the unit is a pass
+
+    def compile(self, platform: str, lowers_to: str, sharding: NamedSharding, options: Any):
+        """Compiles for the device of `sharding`; `options` are the compiler's."""
+        args = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), self.args
+        )
+        by_platform = getattr(self.function, "compiled", None)  # the codec has no options
+        function = self.function if by_platform is None else by_platform(platform)
+        lowered = function.trace(*args, **self.static).lower(lowering_platforms=(lowers_to,))
+        return lowered.compile(compiler_options=dict(options) if by_platform else None)
+
+
+def programs(config: BarkConfig, rows: int) -> Iterator[Program]:
+    """Those of all stages for a batch of `rows`; trace them within `targets.choices`."""
+    dtypes = DTypes.all(backend.current().dtype)
+    static = {"cfg": config, "dtypes": dtypes}
+    yield from _semantic(config, rows, static)
+    yield from _coarse(config, rows, static)
+    yield _fine(config, min(rows, backend.current().fine_rows), static)
+    yield _codec(config, rows)
+
+
+def _semantic(config: BarkConfig, rows: int, static: dict[str, Any]) -> Iterator[Program]:
+    layout = config.tokens
+    values = per_row("semantic", SemanticSampling(), rows)
+    ending, by = semantic.Ending.of(values, layout), Filter.of(values)
+    noise = KeyNoise.of([0] * rows, "semantic")
+    params = abstract_params(GPT, config.semantic, static["dtypes"])
+    args = (params, _ints(rows, 2 * layout.text_length + 1), by, ending, noise)
+    begin = {**static, "steps": round_up(layout.max_semantic_tokens)}
+    yield Program("semantic prefill 257", rows, semantic.begin, args, begin)
+    state = _result(semantic.begin, args, begin)
+    args = (params, state, by, ending, noise, _ints())
+    n_values = _cache_values(state)
+    yield Program("semantic decode", rows, semantic.advance, args, static, n_values, "token", None)
+
+
+def _coarse(config: BarkConfig, rows: int, static: dict[str, Any]) -> Iterator[Program]:
+    layout = config.tokens
+    values = per_row("coarse", CoarseSampling(), rows)
+    by, noise = Filter.of(values), KeyNoise.of([0] * rows, "coarse")
+    params = abstract_params(GPT, config.coarse, static["dtypes"])
+    shortest = layout.coarse_semantic_length + 1
+    contexts = (
+        (shortest, round_up(layout.max_coarse_history)),  # the first segment, without a voice
+        (shortest + layout.max_coarse_history, round_up(layout.coarse_window)),  # the later ones
+    )
+    for length, steps in contexts:
+        args = (params, _ints(rows, length), _ints(rows), by, noise, _ints())
+        begin = {**static, "steps": steps}
+        yield Program(f"coarse prefill {length}", rows, coarse.begin, args, begin)
+        state = _result(coarse.begin, args, begin)
+        args = (params, state, by, noise, _ints(), _ints())
+    n_values = _cache_values(state)
+    yield Program("coarse decode", rows, coarse.advance, args, static, n_values, "token", None)
+
+
+def _fine(config: BarkConfig, rows: int, static: dict[str, Any]) -> Program:
+    layout = config.tokens
+    codes = _ints(rows, layout.fine_window, layout.n_fine_codebooks)
+    params = abstract_params(FineGPT, config.fine, static["dtypes"])
+    temperature = jax.ShapeDtypeStruct((rows,), jnp.float32)
+    noise = KeyNoise.of([0] * rows, "fine")
+    args = (params, codes, _ints(rows), temperature, noise, _ints(), _ints())
+    return Program("fine window", rows, fine.fill_window, args, static, None, "codebook", None)
+
+
+def _codec(config: BarkConfig, rows: int) -> Program:
+    """For the longest utterance."""
+    layout = config.tokens
+    per_frame = layout.coarse_per_semantic / layout.n_coarse_codebooks
+    frames = round_up(int(layout.max_semantic_tokens * per_frame), encodec.BUCKET)
+    params = abstract_params(encodec.EnCodec, config.codec)
+    args = (params, _ints(rows, layout.n_fine_codebooks, frames), _ints(rows))
+    static = {"cfg": config.codec}
+    return Program("codec decode", rows, encodec.decode, args, static, loop_passes=frames)
+
+
+def _ints(*shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, jnp.int32)
+
+
+def _result(jitted: Callable[..., Any], args: Abstract, static: dict[str, Any]) -> Abstract:
+    function = getattr(jitted, "__wrapped__")  # noqa: B009  # set by functools.wraps
+    return jax.eval_shape(lambda *args: function(*args, **static), *args)
+
+
+def _cache_values(state: Any) -> int:
+    return jax.tree.leaves(state.context.cache[0])[0].size
