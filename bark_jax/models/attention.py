@@ -68,8 +68,11 @@ def attend_cache(
         return mixed_BHK[:, None], cache.write(k_B1HK, v_B1HK, slot)
     written = cache.write(k_B1HK, v_B1HK, slot)
     visible_BM |= (jnp.arange(visible_BM.shape[1]) == slot)[None]
-    mix = _mix_slots_last if isinstance(written, SlotsLast) else _mix_heads_together
-    return mix(q_B1HK[:, 0], written, visible_BM, dtypes)[:, None], written
+    if isinstance(written, SlotsLast):
+        mixed_BHK = _mix_slots_last(q_B1HK[:, 0], written, visible_BM, dtypes)
+    else:
+        mixed_BHK = _mix_heads_together(q_B1HK[:, 0], written, visible_BM, dtypes)
+    return mixed_BHK[:, None], written
 
 
 def _mix_slots_last(
