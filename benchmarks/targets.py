@@ -70,7 +70,7 @@ def _tpu(name: str, gib: int) -> Target:
 def _gpu(name: str, memory_bytes: int, bandwidth: int) -> Target:
     config = _HOPPER.format(name=name, memory=memory_bytes, bandwidth=bandwidth)
     description = {"platform": "cuda", "topology": "1x1x1", "target_config": config}
-    return Target("gpu", "cuda", "jax_plugins.xla_cuda12", memory_bytes, description)
+    return Target("gpu", "cuda", "jax_cuda12_plugin", memory_bytes, description)
 
 
 TARGETS = {

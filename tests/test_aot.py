@@ -1,0 +1,121 @@
+"""No loop copies a cache: on CPU always, and on TPUs, which need not be there, with -m tpu_aot."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from bark_jax import backend
+from bark_jax.noise import KeyNoise
+from bark_jax.sampling import Filter
+from bark_jax.sampling_config import CoarseSampling, SemanticSampling, per_row
+from bark_jax.stages import coarse, semantic
+from benchmarks.aot import compile_program
+from benchmarks.hlo import Cycles, count_loop_copies, estimate_cycles
+from benchmarks.programs import programs
+from benchmarks.targets import TARGETS, choices
+from benchmarks.work import model_config
+from tests import tiny
+
+STATIC = {"cfg": tiny.CONFIG, "dtypes": tiny.F32}
+PROGRAM = """
+%fused (p: f32[2,8]) -> f32[2,8] {
+  ROOT %copy.1 = f32[2,8]{1,0} copy(%p)
+}
+%body (p: f32[2,8]) -> f32[2,8] {
+  %copy.2 = f32[2,4]{1,0:T(8,128)} copy(%p), backend_config={"estimated_cycles":"5"}
+  ROOT %f = f32[2,8]{1,0} fusion(%p), calls=%fused, backend_config={"estimated_cycles":"20"}
+}
+ENTRY %main (p: f32[2,8]) -> f32[2,8] {
+  %copy.3 = f32[2,8]{1,0} copy(%p), backend_config={"estimated_cycles":"100"}
+  ROOT %w = f32[2,8]{1,0} while(%copy.3), condition=%c, body=%body
+}
+%c (p: f32[2,8]) -> pred[] {
+}
+"""
+
+
+def test_only_copies_inside_loops_count():
+    assert count_loop_copies(PROGRAM, 16) == 1
+    assert count_loop_copies(PROGRAM, 8) == 2
+    assert count_loop_copies(PROGRAM, 17) == 0
+
+
+def test_cycles_are_summed_by_loop():
+    cycles = estimate_cycles(PROGRAM)
+    assert cycles == Cycles(outside=100, loops=(25,))
+    assert cycles.per_unit(None) == 25
+    assert cycles.per_unit(3) == 175
+    assert estimate_cycles(PROGRAM.replace("estimated_cycles", "")) is None
+
+
+def semantic_loop(rows, options):
+    """Text of the compiled token loop, and the values in a layer's keys."""
+    values = per_row("semantic", SemanticSampling(), rows)
+    by, ending = Filter.of(values), semantic.Ending.of(values, tiny.LAYOUT)
+    noise = KeyNoise.of([0] * rows, "semantic")
+    params = tiny.stage_params("semantic")
+    ids_BT = jnp.zeros((rows, 2 * tiny.LAYOUT.text_length + 1), jnp.int32)
+    state = semantic.begin(params, ids_BT, by, ending, noise, steps=64, **STATIC)
+    args = (params, state, by, ending, noise, jnp.int32(5))
+    return text_of(semantic.advance, args, options), jax.tree.leaves(state.context.cache)[0].size
+
+
+def coarse_loop(rows, options):
+    """As `semantic_loop`."""
+    by = Filter.of(per_row("coarse", CoarseSampling(), rows))
+    noise, params = KeyNoise.of([0] * rows, "coarse"), tiny.stage_params("coarse")
+    ids_BP, length_B = jnp.zeros((rows, 40), jnp.int32), jnp.full(rows, 40)
+    state = coarse.begin(params, ids_BP, length_B, by, noise, jnp.int32(0), steps=64, **STATIC)
+    args = (params, state, by, noise, jnp.int32(0), jnp.int32(5))
+    return text_of(coarse.advance, args, options), jax.tree.leaves(state.context.cache)[0].size
+
+
+def text_of(jitted, args, options):
+    return jitted.compiled("cpu").lower(*args, **STATIC).compile(options).as_text()
+
+
+@pytest.mark.parametrize("loop", [semantic_loop, coarse_loop])
+def test_cpu_writes_its_cache_in_place(loop):
+    text, n_values = loop(2, None)
+    assert " while(" in text
+    assert count_loop_copies(text, n_values) == 0
+
+
+def test_cpu_copies_its_cache_without_the_compiler_option():
+    """The other way round, so that the test above is known to see a copy."""
+    text, n_values = semantic_loop(2, {"xla_cpu_copy_insertion_use_region_analysis": False})
+    assert count_loop_copies(text, n_values) > 0
+
+
+# --- TPUs that are not there ---
+
+
+@pytest.fixture(scope="module", params=["v5e", "v6e"])
+def target(request):
+    target = TARGETS[request.param]
+    try:
+        target.check_installed()
+    except ModuleNotFoundError as error:
+        pytest.skip(f"{error}; `make test-tpu` installs it")
+    return target
+
+
+@pytest.mark.tpu_aot
+@pytest.mark.parametrize("rows", [1, 8])
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_tpu_programs_fit_and_copy_no_cache(target, size, rows):
+    with choices(backend.BACKENDS[target.platform]):
+        found = list(programs(model_config(size), rows))
+        made = [compile_program(program, target) for program in found]
+    assert [m.program for m in made if not m.fits or m.loop_copies] == []
+    assert [m.program for m in made if m.loop_copies == 0] == ["semantic decode", "coarse decode"]
+
+
+@pytest.mark.tpu_aot
+def test_what_does_not_fit_is_said_to(target):
+    with choices(backend.BACKENDS[target.platform]):
+        decode = list(programs(model_config("large"), 512))[1]
+        made = compile_program(decode, target)
+    assert made == dataclasses.replace(made, fits=False, argument_bytes=0)
