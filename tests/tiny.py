@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bark_jax.config import (
+    STAGES,
     BarkConfig,
     CodecConfig,
     FineGPTConfig,
@@ -120,18 +121,18 @@ def stage_params(stage: str) -> Params:
     return random_params(MODULES[stage], getattr(CONFIG, stage), F32, seed=seed)
 
 
-def make_bark(*, offload: bool = False, **replaced: Params) -> Bark:
-    """A `Bark` on `CONFIG`; `replaced` maps stages to other parameters."""
-    stages = ("semantic", "coarse", "fine", "codec")
+def make_bark(*, offload: bool = False, dtypes: DTypes = F32) -> Bark:
+    """A `Bark` on `CONFIG`; the codec stays in float32, as everywhere."""
 
-    def loader(stage: str):
-        return lambda: replaced.get(stage) or stage_params(stage)
+    def load(stage: str) -> Params:
+        dtype = "float32" if stage == "codec" else dtypes.params
+        return jax.tree.map(lambda leaf: leaf.astype(dtype), stage_params(stage))
 
     runner = StageRunner(
         CONFIG,
-        {stage: StageParams(loader(stage), offload) for stage in stages},
+        {stage: StageParams(functools.partial(load, stage), offload) for stage in STAGES},
         Tokenizer({piece: index for index, piece in enumerate(PIECES)}),
-        F32,
+        dtypes,
         mesh=None,
     )
     return Bark(runner, VoiceLibrary([], LAYOUT))
