@@ -14,6 +14,7 @@ from bark_jax import backend
 from bark_jax.config import STAGES
 from benchmarks.hlo import count_loop_copies, estimate_cycles
 from benchmarks.programs import Program, programs
+from benchmarks.progress import say
 from benchmarks.settings import ROOT, SIZES
 from benchmarks.targets import TARGETS, Target, choices
 from benchmarks.work import model_config
@@ -131,6 +132,7 @@ def _compile_size(
                 if key in done:
                     break
                 done.add(key)
+                say(f"{size}: {program.name}, {program.rows} rows")
                 made = compile_program(program, target)
                 yield made
                 if made.fits or program.rows == 1:

@@ -11,9 +11,10 @@ from bark_jax.noise import KeyNoise
 from bark_jax.sampling import Filter
 from bark_jax.sampling_config import CoarseSampling, SemanticSampling, per_row
 from bark_jax.stages import coarse, semantic
-from benchmarks.aot import compile_program
+from benchmarks.aot import Settings, compile_program, render
 from benchmarks.hlo import Cycles, count_loop_copies, estimate_cycles
 from benchmarks.programs import programs
+from benchmarks.settings import ROOT
 from benchmarks.targets import TARGETS, choices
 from benchmarks.work import model_config
 from tests import tiny
@@ -48,6 +49,34 @@ def test_cycles_are_summed_by_loop():
     assert cycles.per_unit(None) == 25
     assert cycles.per_unit(3) == 175
     assert estimate_cycles(PROGRAM.replace("estimated_cycles", "")) is None
+
+
+def test_settings():
+    hydra = pytest.importorskip("hydra", reason="needs the extra benchmark")
+    from scripts.compose import from_hydra
+
+    with hydra.initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        assert from_hydra(Settings, hydra.compose("aot")) == Settings()
+        with pytest.raises(ValueError, match=r"targets=\['v9'\], want some of v5e, v6e, h100"):
+            from_hydra(Settings, hydra.compose("aot", ["targets=[v9]"]))
+    with pytest.raises(ValueError, match=r"programs=.*decode.*, want some of semantic"):
+        Settings(programs=("semantic decode", "decode"))
+
+
+def test_table_says_what_does_not_fit():
+    made = {
+        "size": "small", "program": "semantic decode", "rows": 8, "formulation": "as it is",
+        "fits": True, "compile_s": 1.6, "argument_bytes": 2**30, "output_bytes": 2**20,
+        "temp_bytes": 0, "loop_copies": 0, "unit": "token", "cycles": 1_234_567,
+    }  # fmt: skip
+    refused = {**made, "rows": 16, "fits": False, "argument_bytes": 0}
+    lines = render({"target": "v5e", "jax": "0.10.2", "compiled": [made, refused]}).splitlines()
+    assert lines[-2] == (
+        "| small | semantic decode | 8 | as it is | 1,024 | 1 | 0 | 0 | 1,235 | token | 2 |"
+    )
+    assert (
+        lines[-1] == "| small | semantic decode | 16 | as it is | does not fit |  |  |  |  |  | 2 |"
+    )
 
 
 def semantic_loop(rows, options):
