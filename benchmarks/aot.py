@@ -22,21 +22,21 @@ from benchmarks.work import model_config
 SCHEMA = 1
 SHIPPED = "as it is"
 # Other choices for TPU, and what was tried on the way to these.
-_SLOTS_LAST = {"caches_heads_together": False}
-_OWN_ROWS = {"doubles_lone_rows": False}
+_APART = {"caches_heads_together": False}
+_ALONE = {"doubles_lone_rows": False}
+_OFF = {"compiler_options": {"xla_tpu_enable_dot_strength_reduction": False}}
 FORMULATIONS: dict[str, dict[str, Any]] = {
     SHIPPED: {},
-    "lone rows not doubled": _OWN_ROWS,
-    "heads apart": _SLOTS_LAST,
-    "heads apart, lone rows not doubled": {**_SLOTS_LAST, **_OWN_ROWS},
+    "block_steps=16": {"block_steps": 16},
+    "strength reduction off": _OFF,
+    "lone rows alone": _ALONE,
+    "lone rows alone, strength reduction off": {**_ALONE, **_OFF},
+    "heads apart": _APART,
+    "heads apart, lone rows alone": {**_APART, **_ALONE},
+    "heads apart, lone rows alone, strength reduction off": {**_APART, **_ALONE, **_OFF},
     "... and attended before written": {
-        **_SLOTS_LAST, **_OWN_ROWS, "writes_cache_first": False,
+        **_APART, **_ALONE, **_OFF, "writes_cache_first": False,
     },
-    "heads apart, lone rows on the vector unit": {
-        **_SLOTS_LAST, **_OWN_ROWS, "compiler_options": {},
-    },
-    "block_steps=1": {"block_steps": 1},
-    "block_steps=64": {"block_steps": 64},
 }  # fmt: skip
 
 
