@@ -129,11 +129,10 @@ def speak_file(parser: Parser, args: argparse.Namespace) -> int:
 def local_mesh() -> "Mesh | None":
     """All devices of this process, rows dealt out to them; None where there is one."""
     import jax
-    from jax.sharding import AxisType
 
     if jax.local_device_count() == 1:
         return None
-    return jax.make_mesh((jax.local_device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    return jax.make_mesh((jax.local_device_count(),), ("data",))
 
 
 def read_texts(texts: Sequence[str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from bark_jax.config import STAGES, BarkConfig
 from bark_jax.hub import resolve_model
 from bark_jax.models.layers import DTypes
 from bark_jax.placement import StageParams
-from bark_jax.sharding import check_mesh, sharding_of
+from bark_jax.sharding import checked_mesh, sharding_of
 from bark_jax.stages.runner import StageRunner
 from bark_jax.text import Tokenizer
 from bark_jax.voices import VoiceLibrary
@@ -36,7 +36,7 @@ def load(
         dtype = backend.current().dtype
     dtypes = DTypes.all(dtype) if isinstance(dtype, str) else dtype
     if mesh is not None:
-        check_mesh(mesh)
+        mesh = checked_mesh(mesh)
     place = None if mesh is None else functools.partial(sharding_of, mesh)
 
     def params_of(stage: str) -> StageParams:

@@ -8,7 +8,7 @@ import re
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 DATA, MODEL = "data", "model"
 
@@ -23,12 +23,17 @@ RULES = (
 )
 
 
-def check_mesh(mesh: Mesh) -> None:
-    """Raises ValueError if the mesh has other axes than `data` and `model`."""
+def checked_mesh(mesh: Mesh) -> Mesh:
+    """The mesh with axes that the compiler may use as it finds best, whatever they were.
+
+    Raises:
+      ValueError: the mesh has other axes than `data` and `model`.
+    """
     if unknown := set(mesh.axis_names) - {DATA, MODEL}:
         raise ValueError(
             f"mesh has axes {sorted(unknown)}; want {DATA!r} (rows) and {MODEL!r} (weights)"
         )
+    return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * mesh.devices.ndim)
 
 
 def sharding_of(mesh: Mesh, name: str) -> NamedSharding:

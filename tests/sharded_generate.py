@@ -7,7 +7,6 @@ import sys
 
 import jax
 import numpy as np
-from jax.sharding import AxisType
 
 SHORT = {"semantic": {"max_duration_s": 0.5}}
 
@@ -21,7 +20,7 @@ def main(devices: int, data: int, model: int, out: str, process: int, count: int
 
     mesh = None
     if data * model > 1:
-        mesh = jax.make_mesh((data, model), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+        mesh = jax.make_mesh((data, model), ("data", "model"))
     bark = Bark.from_pretrained("nano", mesh=mesh)
     texts = ["one", "two", "three and four", "five", "six", "seven", "eight", "nine"]
     rows = bark.generate(texts, seed=list(range(8)), sampling=SHORT)

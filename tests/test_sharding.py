@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from bark_jax.sharding import check_mesh
+from bark_jax.sharding import checked_mesh
 
 
 def start(out, devices, data, model, *process):
@@ -66,4 +66,4 @@ def test_two_processes_give_the_tokens_of_one(tmp_path, one_device):
 def test_other_axes_are_refused():
     mesh = jax.make_mesh((1,), ("rows",), axis_types=(AxisType.Auto,))
     with pytest.raises(ValueError, match=r"mesh has axes \['rows'\]; want 'data'"):
-        check_mesh(mesh)
+        checked_mesh(mesh)
