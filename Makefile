@@ -21,7 +21,7 @@ test-tpu: .venv/installed-tpu
 check: .venv/installed-test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/pyright
+	.venv/bin/pyright --pythonpath .venv/bin/python
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
