@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from bark_jax.config import TokenLayout
+from bark_jax.models.binding import bind
+from bark_jax.models.gpt import GPT
 from bark_jax.noise import noise_of
 from bark_jax.sampling_config import SemanticSampling, per_row
 from bark_jax.stages.semantic import generate_semantic, max_tokens, prompt
@@ -17,8 +19,8 @@ EOS = L.semantic_pad_token
 @pytest.mark.parametrize(
     "duration_s, n_tokens",
     [
-        (0, 1), (0.01, 1), (0.02, 1), (0.1, 5), (0.5, 25), (1, 50), (2, 100), (5, 250), (10, 499),
-        (13, 649), (15, 749), (15.4, 768), (100, 768), (None, 768),
+        (0, 1), (0.01, 1), (0.02, 1), (1 / 49.9, 2), (0.1, 5), (0.5, 25), (1, 50), (2, 100),
+        (5, 250), (10, 499), (13, 649), (15, 749), (15.4, 768), (100, 768), (None, 768),
     ],
 )  # fmt: skip
 def test_durations(duration_s, n_tokens):
@@ -98,6 +100,29 @@ def test_min_eos_p_ends_a_row_whatever_is_drawn():
     assert (len(result.tokens), result.finish_reason) == (0, "eos")
     (result,) = run([ids_of(0)], noise=eos_noise(None), min_eos_p=1.0)
     assert len(result.tokens) == L.max_semantic_tokens
+
+
+@pytest.mark.parametrize("temperature, top_k", [(1.0, None), (0.5, None), (2.0, None), (1.0, 30)])
+def test_min_eos_p_is_compared_after_filters_and_temperature(temperature, top_k):
+    """At the first step, whose scores are known: a limit just below p ends the row there."""
+    params = tiny.stage_params("semantic")
+    model = bind(GPT, tiny.CONFIG.semantic, tiny.F32, params=params)
+    out_BPD, _ = model.prefill(
+        model.embed_merged(ids_of(3)[None], L.text_length), 1 + L.text_length
+    )
+    scores = np.asarray(model.logits(out_BPD[:, -1]), np.float64)[0, : EOS + 1]
+    assert np.argsort(scores)[::-1].tolist().index(EOS) < 30, "the filter must keep the end"
+    if top_k is not None:
+        scores[scores < np.sort(scores)[-top_k]] = -np.inf
+    shares = np.exp(scores / temperature)
+    p = shares[EOS] / shares.sum()
+
+    def length(min_eos_p):
+        options = {"temperature": temperature, "top_k": top_k, "min_eos_p": min_eos_p}
+        return len(run([ids_of(3)], noise=eos_noise(None), **options)[0].tokens)
+
+    assert length(0.99 * p) == 0
+    assert length(1.01 * p) > 0
 
 
 def test_a_filter_that_removes_the_end_token_removes_min_eos_p():

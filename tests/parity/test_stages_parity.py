@@ -172,7 +172,27 @@ class ConstantModel(torch.nn.Module):
 
 @pytest.mark.parametrize(
     "duration_s",
-    [0, 0.01, 0.02, 0.1, 0.5, 1, 2, 5, 9.98, 10, 10.02, 12.34, 13, 15, 15.38, 15.4, 100, None],
+    [
+        0,
+        0.01,
+        0.02,
+        1 / 49.9,
+        0.1,
+        0.5,
+        1,
+        2,
+        5,
+        9.98,
+        10,
+        10.02,
+        12.34,
+        13,
+        15,
+        15.38,
+        15.4,
+        100,
+        None,
+    ],
 )
 def test_semantic_durations(reference, monkeypatch, duration_s):
     text = {**reference.models["text"], "model": ConstantModel(10_048)}
@@ -266,7 +286,7 @@ def make_voice(n_semantic: int, n_frames: int) -> dict[str, np.ndarray]:
     "n, voice",
     [
         (1, None), (137, None), (768, None), (137, (309, 464)), (137, (158, 237)), (300, (2, 3)),
-        (20, (10, 15)), (20, (11, 16)), (50, (191, 287)), (50, (209, 314)), (50, (210, 315)),
+        (20, (10, 15)), (20, (11, 17)), (50, (191, 287)), (50, (209, 314)), (50, (210, 315)),
         (50, (731, 1098)), (50, (100, 146)), (50, (100, 154)),
     ],
 )  # fmt: skip
