@@ -147,7 +147,7 @@ def compile_program(program: Program, target: Target) -> Compiled:
     try:
         compiled = program.compile(target.platform, target.lowers_to, target.sharding(), options)
     except jax.errors.JaxRuntimeError as error:
-        if "CompileTimeHbmOom" not in str(error):
+        if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         seconds = round(time.perf_counter() - begin, 1)
         return Compiled("", program.name, program.rows, "", False, seconds)
