@@ -4,6 +4,8 @@ Source: suno-ai/bark @f4f32d4, bark/generation.py, generate_text_semantic and _t
 BERT's multilingual cased vocabulary.
 """
 
+import functools
+import hashlib
 import logging
 import re
 import unicodedata
@@ -60,6 +62,18 @@ class Tokenizer:
         composed = unicodedata.normalize("NFC", text)
         return self._wordpiece.encode(composed, add_special_tokens=False).ids
 
+    @property
+    def unknown_id(self) -> int:
+        """Of `[UNK]`."""
+        return self._wordpiece.token_to_id("[UNK]")
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Tells this vocabulary from others, wherever its file lies."""
+        vocab = self._wordpiece.get_vocab()
+        pieces = sorted(vocab, key=lambda piece: vocab[piece])
+        return hashlib.sha256("\n".join(pieces).encode()).hexdigest()
+
 
 def normalize_whitespace(text: str) -> str:
     """Every run of Unicode whitespace becomes one space; none is left at the ends."""
@@ -73,6 +87,24 @@ def encode_text(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> np.ndar
 
     Returns:
       ids_T: int32, T = layout.text_length, offset into the model's vocabulary and padded.
+    Raises:
+      TypeError, ValueError: as `piece_ids`.
+    """
+    ids = piece_ids(tokenizer, text, layout)
+    if (lost := len(ids) - layout.text_length) > 0:
+        logger.warning(
+            "text is too long: its last %s%% are lost (%d of %d tokens; the limit is %d)",
+            round(lost / len(ids) * 100, 1), lost, len(ids), layout.text_length,
+        )  # fmt: skip
+    ids_T = np.full(layout.text_length, layout.text_pad_token, np.int32)
+    kept = ids[: layout.text_length]
+    ids_T[: len(kept)] = np.asarray(kept, np.int32) + layout.text_encoding_offset
+    return ids_T
+
+
+def piece_ids(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> list[int]:
+    """Vocabulary ids of `text`, however many, without the model's offset.
+
     Raises:
       TypeError: `text` is not a str.
       ValueError: `text` is empty, gives no token, or a token that the model has no id for.
@@ -93,12 +125,4 @@ def encode_text(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> np.ndar
             f"text={text!r} gives token {max(ids)}, but the model knows {limit} text tokens: "
             "the tokenizer is not this model's"
         )
-    if (lost := len(ids) - layout.text_length) > 0:
-        logger.warning(
-            "text is too long: its last %s%% are lost (%d of %d tokens; the limit is %d)",
-            round(lost / len(ids) * 100, 1), lost, len(ids), layout.text_length,
-        )  # fmt: skip
-    ids_T = np.full(layout.text_length, layout.text_pad_token, np.int32)
-    kept = ids[: layout.text_length]
-    ids_T[: len(kept)] = np.asarray(kept, np.int32) + layout.text_encoding_offset
-    return ids_T
+    return ids

@@ -30,6 +30,8 @@ RANKS = [
     ["throughput"],
     ["pipeline"],
     ["batch_files"],
+    ["training", "training.manifest"],
+    ["training.records"],
     ["api", "arguments"],
     ["doctor"],
     ["cli"],
