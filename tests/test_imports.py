@@ -15,6 +15,7 @@ PACKAGE = ROOT / "bark_jax"
 RANKS = [
     ["bark_jax"],
     ["config", "paths", "environment", "progress", "host_memory", "models"],
+    ["evaluation", "evaluation.recognizer", "evaluation.wer", "evaluation.pitch"],
     ["sampling_config", "backend", "noise", "sharding"],
     ["compiling", "models.layers", "models.binding", "models.cache"],
     ["models.attention", "models.seanet"],

@@ -1,0 +1,95 @@
+"""What a recording says, by a judge that has nothing to do with the model that spoke it.
+
+A recogniser is a function (audio, sample rate) -> text. Two come with the package, each behind an
+import of its own; anything else is named as `module:function`.
+"""
+
+import functools
+import importlib
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+
+RATE_HZ = 16_000  # of the recognisers' acoustic models
+
+Recognizer = Callable[[np.ndarray, int], str]
+
+
+def make_recognizer(name: str) -> Recognizer:
+    """The recogniser of a name.
+
+    Args:
+      name: "pocketsphinx" (English, offline, its model is inside the package);
+        "whisper:MODEL" (faster-whisper; MODEL is a size such as "tiny.en", or a directory); or
+        "module:function".
+    Raises:
+      ValueError: no such recogniser.
+      ImportError: its package is not installed.
+    """
+    kind, _, rest = name.partition(":")
+    if name == "pocketsphinx":
+        _pocketsphinx()
+        return transcribe
+    if kind == "whisper" and rest:
+        _whisper(rest)
+        return functools.partial(_transcribe_whisper, rest)
+    if kind and rest and kind != "whisper":
+        found: Any = getattr(importlib.import_module(kind), rest, None)
+        if callable(found):
+            return cast("Recognizer", found)
+    raise ValueError(
+        f'recognizer={name!r} is not known; want "pocketsphinx", "whisper:MODEL" or '
+        '"module:function"'
+    )
+
+
+def transcribe(audio: np.ndarray, sample_rate: int) -> str:
+    """The words that pocketsphinx hears, in lower case; "" where it hears none.
+
+    Equal audio gives equal words, whatever was transcribed before.
+
+    Args:
+      audio: (S,) float, in -1 … 1; clipped beyond.
+      sample_rate: of the audio [Hz].
+    """
+    samples = _at_model_rate(audio, sample_rate)
+    if not samples.any():
+        return ""
+    decoder = _pocketsphinx()
+    decoder.reinit_feat()  # forgets the mean that it has adapted to
+    decoder.start_utt()
+    pcm = (samples.clip(-1, 1) * 32767).round().astype("<i2")
+    decoder.process_raw(pcm.tobytes(), full_utt=True)
+    decoder.end_utt()
+    heard = decoder.hyp()
+    return heard.hypstr if heard else ""
+
+
+def _transcribe_whisper(model: str, audio: np.ndarray, sample_rate: int) -> str:
+    segments, _ = _whisper(model).transcribe(_at_model_rate(audio, sample_rate))
+    return " ".join(segment.text.strip() for segment in segments)
+
+
+def _at_model_rate(audio: np.ndarray, sample_rate: int) -> np.ndarray:
+    import soxr
+
+    audio = np.asarray(audio, np.float32)
+    if audio.ndim != 1:
+        raise ValueError(f"audio has shape {audio.shape}, want (S,)")
+    return soxr.resample(audio, sample_rate, RATE_HZ) if sample_rate != RATE_HZ else audio
+
+
+@functools.cache
+def _pocketsphinx():
+    """A decoder on the default model of US English; loading takes 0.4 s."""
+    from pocketsphinx import Decoder
+
+    return Decoder(samprate=RATE_HZ, loglevel="FATAL")
+
+
+@functools.cache
+def _whisper(model: str):
+    from faster_whisper import WhisperModel  # pyright: ignore[reportMissingImports]
+
+    return WhisperModel(model)
