@@ -36,21 +36,25 @@ class FineGPT(nnx.Module):
         self.h = nnx.List([Block(cfg, True, dtypes, rngs=rngs) for _ in range(cfg.n_layer)])
         self.ln_f = LayerNorm(cfg.n_embd, True, dtypes)
 
-    def __call__(self, codes_BTQ: jax.Array, codebook: jax.Array) -> jax.Array:
-        """Normalised output (B, T, D) for predicting `codebook` (traced int, 1 … Q-1).
+    def embed(self, codes_BTQ: jax.Array, codebook: jax.Array) -> jax.Array:
+        """Embeddings (B, T, D), positions included, for predicting `codebook` (traced int).
 
-        The input is the sum of the embeddings of codebooks 0 … `codebook`, the predicted one
-        included: it holds what an earlier window wrote, a history value, or the pad token.
+        They are the sums over codebooks 0 … `codebook`, the predicted one included: it holds what
+        an earlier window wrote, a history value, or the pad token.
         """
         T = codes_BTQ.shape[1]
         x_BTD = jnp.zeros((*codes_BTQ.shape[:2], self.wpe.weight.shape[1]), jnp.float32)
         for q, table in enumerate(self.wtes):
             x_BTD += jnp.where(q <= codebook, table(codes_BTQ[:, :, q]), 0.0)
-        x_BTD += self.wpe(jnp.arange(T))[None]
+        return x_BTD + self.wpe(jnp.arange(T))[None]
+
+    def __call__(self, codes_BTQ: jax.Array, codebook: jax.Array) -> jax.Array:
+        """Normalised output (B, T, D) for predicting `codebook` (traced int, 1 … Q-1)."""
 
         def attend(q_BTHK, k_BTHK, v_BTHK):
             return attend_all(q_BTHK, k_BTHK, v_BTHK, is_causal=False, dtypes=self.dtypes)
 
+        x_BTD = self.embed(codes_BTQ, codebook)
         for block in self.h:
             x_BTD = block(x_BTD, attend)
         return self.ln_f(x_BTD)

@@ -7,6 +7,7 @@ manifest.json                        see `manifest.py`; written last
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -83,6 +84,11 @@ class RecordSource(Sequence[Record]):
 
     def __len__(self) -> int:
         return len(self._tokens)
+
+    @functools.cached_property
+    def speakers(self) -> list[str]:
+        """The speaker of each record; the first use reads them all."""
+        return [record.speaker for record in self]
 
     @overload
     def __getitem__(self, index: int) -> Record: ...

@@ -1,0 +1,36 @@
+"""From the records of a data set to a task's examples."""
+
+import dataclasses
+from collections import defaultdict
+
+import numpy as np
+
+from bark_jax.training.records import RecordSource
+from bark_jax.training.task import Example, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Makes the example of one record, after the history that inference would have.
+
+    A history is another record of the same speaker, drawn for `task.history_share` of the
+    examples, as a voice is at inference. Speakers with one record have none.
+    """
+
+    source: RecordSource
+    task: Task
+
+    def __post_init__(self) -> None:
+        by_speaker: dict[str, list[int]] = defaultdict(list)
+        for index, speaker in enumerate(self.source.speakers):
+            by_speaker[speaker].append(index)
+        object.__setattr__(self, "_by_speaker", dict(by_speaker))
+
+    def __call__(self, index: int, rng: np.random.Generator) -> Example:
+        """The example of record `index`; all that is random in it comes from `rng`."""
+        record, history = self.source[index], None
+        if rng.random() < self.task.history_share:
+            others = self._by_speaker[self.source.speakers[index]]
+            other = others[rng.integers(len(others))]
+            history = self.source[other] if other != index else None
+        return self.task.example(record, history, rng)

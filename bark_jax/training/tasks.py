@@ -1,0 +1,29 @@
+"""The task of each stage, by name."""
+
+import dataclasses
+from typing import Any
+
+from bark_jax.config import STAGES, BarkConfig
+from bark_jax.training.coarse_task import CoarseTask
+from bark_jax.training.fine_task import FineTask
+from bark_jax.training.semantic_task import SemanticTask
+from bark_jax.training.task import Task
+
+TASKS = {"semantic": SemanticTask, "coarse": CoarseTask, "fine": FineTask}
+
+
+def make_task(stage: str, cfg: BarkConfig, **options: Any) -> Task:
+    """The training of one stage.
+
+    Args:
+      options: fields of the stage's task, such as `compute_dtype` or `history_share`.
+    Raises:
+      ValueError: there is no such stage or option, or an option's value is not allowed.
+    """
+    if stage not in TASKS:
+        raise ValueError(f"stage={stage!r} is not one of {STAGES}")
+    make = TASKS[stage]
+    known = {field.name for field in dataclasses.fields(make)} - {"cfg"}
+    if unknown := options.keys() - known:
+        raise ValueError(f"stage {stage!r} has no option {sorted(unknown)}; it has {sorted(known)}")
+    return make(cfg=cfg, **options)
