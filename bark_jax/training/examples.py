@@ -1,6 +1,5 @@
 """From the records of a data set to a task's examples."""
 
-import dataclasses
 from collections import defaultdict
 
 import numpy as np
@@ -9,7 +8,6 @@ from bark_jax.training.records import RecordSource
 from bark_jax.training.task import Example, Task
 
 
-@dataclasses.dataclass(frozen=True)
 class Examples:
     """Makes the example of one record, after the history that inference would have.
 
@@ -17,14 +15,11 @@ class Examples:
     examples, as a voice is at inference. Speakers with one record have none.
     """
 
-    source: RecordSource
-    task: Task
-
-    def __post_init__(self) -> None:
-        by_speaker: dict[str, list[int]] = defaultdict(list)
-        for index, speaker in enumerate(self.source.speakers):
-            by_speaker[speaker].append(index)
-        object.__setattr__(self, "_by_speaker", dict(by_speaker))
+    def __init__(self, source: RecordSource, task: Task) -> None:
+        self.source, self.task = source, task
+        self._by_speaker: dict[str, list[int]] = defaultdict(list)
+        for index, speaker in enumerate(source.speakers):
+            self._by_speaker[speaker].append(index)
 
     def __call__(self, index: int, rng: np.random.Generator) -> Example:
         """The example of record `index`; all that is random in it comes from `rng`."""
