@@ -6,6 +6,7 @@ BERT's multilingual cased vocabulary.
 
 import functools
 import hashlib
+import json
 import logging
 import re
 import unicodedata
@@ -17,30 +18,34 @@ import tokenizers
 from bark_jax.config import TokenLayout
 
 VOCAB_FILE = "vocab.txt"
+SETTINGS_FILE = "tokenizer_config.json"  # may lie beside it, as in Hugging Face's repositories
 REQUIRED_TOKENS = ("[UNK]", "[CLS]", "[SEP]")
 
 logger = logging.getLogger(__name__)
 
 
 class Tokenizer:
-    """Cased WordPiece without special tokens around the text.
+    """WordPiece without special tokens around the text; cased, as Bark's is, unless told.
 
     Control characters are dropped, CJK ideographs and punctuation stand alone, pieces are the
     longest match in the vocabulary, words without a match or over 100 characters give `[UNK]`.
     """
 
-    def __init__(self, vocab: dict[str, int]) -> None:
+    def __init__(self, vocab: dict[str, int], *, is_lower_case: bool = False) -> None:
         self._wordpiece = tokenizers.BertWordPieceTokenizer(
-            vocab, lowercase=False, strip_accents=False
+            vocab, lowercase=is_lower_case, strip_accents=False
         )
 
     @classmethod
     def from_directory(cls, tokenizer_dir: str | Path) -> "Tokenizer":
         """Reads `vocab.txt`, one piece per line; the line number is the id.
 
+        Where a `tokenizer_config.json` beside it says `"do_lower_case": true`, text is put into
+        lower case first.
+
         Raises:
           FileNotFoundError: there is no such file.
-          ValueError: it is no WordPiece vocabulary in UTF-8.
+          ValueError: it is no WordPiece vocabulary in UTF-8, or the settings are no JSON object.
         """
         path = Path(tokenizer_dir) / VOCAB_FILE
         if not path.is_file():
@@ -55,7 +60,7 @@ class Tokenizer:
         vocab = {piece.rstrip("\r"): index for index, piece in enumerate(pieces)}
         if absent := [token for token in REQUIRED_TOKENS if token not in vocab]:
             raise ValueError(f"{path} is no WordPiece vocabulary: it lacks {' '.join(absent)}")
-        return cls(vocab)
+        return cls(vocab, is_lower_case=_is_lower_case(Path(tokenizer_dir) / SETTINGS_FILE))
 
     def encode(self, text: str) -> list[int]:
         """Vocabulary ids of `text`, composed (NFC) first: `e` + U+0301 gives the ids of `é`."""
@@ -73,6 +78,15 @@ class Tokenizer:
         vocab = self._wordpiece.get_vocab()
         pieces = sorted(vocab, key=lambda piece: vocab[piece])
         return hashlib.sha256("\n".join(pieces).encode()).hexdigest()
+
+
+def _is_lower_case(settings: Path) -> bool:
+    if not settings.is_file():
+        return False
+    try:
+        return bool(json.loads(settings.read_text(encoding="utf-8")).get("do_lower_case"))
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{settings} is not a JSON object: {error}") from error
 
 
 def normalize_whitespace(text: str) -> str:

@@ -66,6 +66,22 @@ def test_word_pieces(tokenizer, text, pieces):
     assert tokenizer.encode(text) == [PIECES.index(piece) for piece in pieces]
 
 
+@pytest.mark.parametrize(
+    "settings, pieces", [('{"do_lower_case": true}', ["hello", "##s"]), ("{}", ["[UNK]"])]
+)
+def test_a_vocabulary_may_say_that_it_is_lower_case(tmp_path, tokenizer, settings, pieces):
+    (tmp_path / "tokenizer_config.json").write_text(settings)
+    told = Tokenizer.from_directory(tmp_path)
+    assert told.encode("HELLOs") == [PIECES.index(piece) for piece in pieces]
+    assert told.sha256 == tokenizer.sha256
+
+
+def test_settings_of_a_tokenizer_must_be_an_object(tmp_path, tokenizer):
+    (tmp_path / "tokenizer_config.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"tokenizer_config\.json is not a JSON object"):
+        Tokenizer.from_directory(tmp_path)
+
+
 def test_ids_are_offset_and_padded(tokenizer):
     ids_T = encode_text(tokenizer, " hello \n x ", LAYOUT)
     assert ids_T.dtype == np.int32
