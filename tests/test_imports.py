@@ -14,7 +14,7 @@ PACKAGE = ROOT / "bark_jax"
 # nowhere, it holds two ideas.
 RANKS = [
     ["bark_jax"],
-    ["config", "paths", "environment", "progress", "host_memory", "models"],
+    ["config", "paths", "environment", "progress", "host_memory", "models", "tracking"],
     ["evaluation", "evaluation.recognizer", "evaluation.wer", "evaluation.pitch"],
     ["sampling_config", "backend", "noise", "sharding"],
     ["compiling", "models.layers", "models.binding", "models.cache"],
@@ -35,7 +35,12 @@ RANKS = [
     ["training.records", "training.forward", "training.corruption", "training.guide"],
     ["training.task", "training.cross_entropy"],
     ["training.semantic_task", "training.coarse_task", "training.fine_task", "training.examples"],
-    ["training.tasks"],
+    ["training.tasks", "training.optimizer", "training.trainable", "training.mesh"],
+    ["training.journal", "training.checkpoints", "training.schedule", "training.export"],
+    ["training.new_model", "training.samples", "training.step", "training.batches"],
+    ["training.settings"],
+    ["training.loop", "training.rundir"],
+    ["training.finetune"],
     ["api", "arguments"],
     ["doctor"],
     ["cli"],

@@ -1,0 +1,89 @@
+"""The checkpoints of a run: Orbax steps, written in the background, the last ones and the best.
+
+A step holds the arrays of the run and, as JSON, what the host needs to go on: the place in the
+data, the seconds spent, means not yet logged. It appears under its name only when complete.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+BY = "eval_loss"  # what the best checkpoint is the best by
+
+
+class Checkpoints:
+    """Saves and restores; use as a context manager, whose end waits for the last save."""
+
+    def __init__(self, directory: Path, keep: int) -> None:
+        if keep < 1:
+            raise ValueError(f"keep={keep}, want at least 1")
+        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells of each save
+        policies = ocp.training.preservation_policies
+        best = policies.BestN(
+            n=1, reverse=True, get_metric_fn=_loss, keep_checkpoints_without_metrics=False
+        )
+        kept: Any = policies.AnyPreservationPolicy([policies.LatestN(keep), best])
+        self._checkpointer = ocp.training.Checkpointer(
+            str(directory.resolve()),
+            preservation_policy=kept,
+            cleanup_tmp_directories=True,
+        )
+
+    @property
+    def latest(self) -> int | None:
+        """The last step saved."""
+        found = self._checkpointer.latest
+        return None if found is None else found.step
+
+    def best(self) -> int | None:
+        """The step of least evaluation loss among those that are there."""
+        rated = [c for c in self._checkpointer.checkpoints if c.metrics]
+        return min(rated, key=lambda c: _loss(c.metrics)).step if rated else None
+
+    def save(
+        self, step: int, arrays: Any, host: Mapping[str, Any], eval_loss: float | None
+    ) -> None:
+        """Begins to save; returns as soon as the arrays may change again."""
+        self._checkpointer.save_async(
+            step,
+            arrays,
+            force=True,
+            metrics=None if eval_loss is None else {BY: eval_loss},
+            custom_metadata=dict(host),
+        )
+
+    def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
+        """The arrays of a step, laid out as those of `like`, and its host data.
+
+        Raises:
+          ValueError: it cannot be read, or belongs to another model.
+        """
+        target = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), like
+        )
+        try:
+            arrays = self._checkpointer.load(step, target)
+            host: Any = self._checkpointer.metadata(step).custom_metadata
+        except Exception as error:
+            raise ValueError(
+                f"cannot read step {step} of {self._checkpointer.directory}: {error}"
+            ) from error
+        return arrays, dict(host)
+
+    def wait(self) -> None:
+        """Until everything is on disk. Raises OSError where it cannot be written."""
+        self._checkpointer.wait()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._checkpointer.close()
+
+
+def _loss(metrics: Any) -> float:
+    return float(metrics[BY])
