@@ -6,7 +6,7 @@ Tracking is a convenience. Whatever goes wrong with it is said once on stderr; t
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +33,21 @@ class TrackingSettings:
                 raise ValueError(f"tracking.{field}={value!r} is not one of {allowed}")
 
 
+@dataclasses.dataclass(frozen=True)
+class Sound:
+    """A cell of a table: an audio file."""
+
+    path: Path
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A cell of a table: an image file."""
+
+    path: Path
+
+
 class Tracker(Protocol):
     """What a run tells of itself. No method raises because of the tracker."""
 
@@ -42,6 +57,10 @@ class Tracker(Protocol):
 
     def audio(self, name: str, samples: np.ndarray, rate: int, caption: str, step: int) -> None:
         """Float32 samples (S,) at `rate` Hz."""
+        ...
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Rows of plain values, `Sound`s and `Picture`s; their files may go afterwards."""
         ...
 
     def finish(self) -> None:
@@ -56,6 +75,9 @@ class NullTracker:
         pass
 
     def audio(self, name: str, samples: np.ndarray, rate: int, caption: str, step: int) -> None:
+        pass
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         pass
 
     def finish(self) -> None:
@@ -98,6 +120,15 @@ class WandbTracker:
                 sound = wandb.Audio(samples, sample_rate=rate, caption=caption)
                 self._run.log({name: sound}, step=step)
 
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        with self._guarded():
+            if self._run is not None:
+                import wandb
+
+                data = [[_wandb_cell(value) for value in row] for row in rows]
+                made = wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)
+                self._run.log({name: made})
+
     def finish(self) -> None:
         with self._guarded():
             if self._run is not None:
@@ -111,6 +142,14 @@ class WandbTracker:
             if not self._has_failed:
                 print(f"tracking failed, the run goes on without it: {error}", file=sys.stderr)
             self._has_failed = True
+
+
+def _wandb_cell(value: Any) -> Any:
+    import wandb
+
+    if isinstance(value, Sound):
+        return wandb.Audio(str(value.path), caption=value.caption)
+    return wandb.Image(str(value.path)) if isinstance(value, Picture) else value
 
 
 def make_tracker(

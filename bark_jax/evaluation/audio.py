@@ -1,0 +1,113 @@
+"""Numbers that describe a recording without knowing what it says."""
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+
+from bark_jax.evaluation.pitch import pitch_of
+
+FRAME_S, HOP_S = 0.04, 0.01  # for silence and flatness
+SILENT_BELOW_DB = 40.0  # under the loudest frame
+SILENT_LEVEL = 1e-3  # RMS [-60 dBFS]; all below it is silence, however loud the rest
+MIN_PAUSE_S = 0.1  # shorter gaps are parts of words
+MIN_LOUDNESS_S = 0.4  # one block of BS.1770
+
+
+def audio_metrics(audio: np.ndarray, sample_rate: int, *, with_pitch: bool = True) -> dict:
+    """Duration, loudness, clipping, silence, flatness and pitch of one recording.
+
+    Args:
+      audio: (S,) float in -1 … 1; S may be 0.
+      sample_rate: of the audio [Hz].
+      with_pitch: pitch takes most of the time.
+    Returns:
+      Plain numbers by name, None where there is nothing to measure. Seconds end in `_s`, shares
+      of the whole in `_share`.
+    """
+    audio = np.asarray(audio, np.float32)
+    spans = sounding_spans(audio, sample_rate)
+    metrics: dict[str, Any] = {
+        "duration_s": len(audio) / sample_rate,
+        "loudness_lufs": loudness(audio, sample_rate),
+        "peak": float(np.abs(audio).max()) if len(audio) else None,
+        "clipped_share": float((np.abs(audio) >= 1).mean()) if len(audio) else None,
+        **silence(spans, len(audio) / sample_rate),
+        "spectral_flatness": spectral_flatness(audio, spans, sample_rate),
+    }
+    if with_pitch:
+        pitch = pitch_of(audio, sample_rate)
+        metrics |= {
+            "f0_median_hz": pitch.median_hz,
+            "f0_low_hz": pitch.low_hz,
+            "f0_high_hz": pitch.high_hz,
+            "voiced_share": pitch.voiced_share,
+        }
+    return metrics
+
+
+def loudness(audio: np.ndarray, sample_rate: int) -> float | None:
+    """Integrated loudness [LUFS] by ITU-R BS.1770-4; None for silence and what is too short."""
+    import pyloudnorm
+
+    if len(audio) < MIN_LOUDNESS_S * sample_rate:
+        return None
+    found = pyloudnorm.Meter(sample_rate).integrated_loudness(audio.astype(np.float64))
+    return float(found) if math.isfinite(found) else None
+
+
+def sounding_spans(audio: np.ndarray, sample_rate: int) -> list[tuple[float, float]]:
+    """Begin and end [s] of what is not silent; pauses under `MIN_PAUSE_S` are bridged."""
+    import librosa
+
+    frame, hop = round(FRAME_S * sample_rate), round(HOP_S * sample_rate)
+    if not len(audio) or librosa.feature.rms(y=audio, frame_length=frame).max() < SILENT_LEVEL:
+        return []
+    intervals = librosa.effects.split(
+        audio, top_db=SILENT_BELOW_DB, frame_length=frame, hop_length=hop
+    )
+    spans: list[tuple[float, float]] = []
+    for begin, end in intervals / sample_rate:
+        if spans and begin - spans[-1][1] < MIN_PAUSE_S:
+            begin = spans.pop()[0]
+        spans.append((float(begin), float(end)))
+    return spans
+
+
+def silence(spans: list[tuple[float, float]], duration_s: float) -> dict[str, float]:
+    """Silence before, after and between spans; all of it is leading where there are none."""
+    if not spans:
+        return {"leading_silence_s": duration_s, "trailing_silence_s": 0.0, "inner_silence_s": 0.0}
+    gaps = [after[0] - before[1] for before, after in itertools.pairwise(spans)]
+    return {
+        "leading_silence_s": spans[0][0],
+        "trailing_silence_s": duration_s - spans[-1][1],
+        "inner_silence_s": float(sum(gaps)),
+    }
+
+
+def spectral_flatness(
+    audio: np.ndarray, spans: list[tuple[float, float]], sample_rate: int
+) -> float | None:
+    """Mean over sounding frames: near 0 for a tone, towards 1 for white noise."""
+    import librosa
+
+    hop = round(HOP_S * sample_rate)
+    parts = [audio[round(a * sample_rate) : round(b * sample_rate)] for a, b in spans]
+    sounding = np.concatenate(parts) if parts else audio[:0]
+    if len(sounding) < 1024:
+        return None
+    # Frames lie inside the signal: padding at its ends would be taken for a tone.
+    flat = librosa.feature.spectral_flatness(y=sounding, n_fft=1024, hop_length=hop, center=False)
+    return float(flat.mean())
+
+
+def speaking_rate(text: str, spans_s: float) -> dict[str, float | None]:
+    """Words and letters of `text` per second of sounding time `spans_s`."""
+    n_words = len(text.split())
+    n_letters = sum(char.isalnum() for char in text)
+    return {
+        "words_per_s": n_words / spans_s if spans_s > 0 else None,
+        "letters_per_s": n_letters / spans_s if spans_s > 0 else None,
+    }

@@ -1,0 +1,141 @@
+"""How sure the model was at every step: the entropy of the distribution that it drew from.
+
+A scoring pass over finished tokens, so that drawing them pays nothing for it: one call of the
+semantic model, and one of the coarse model per window. The fine stage draws all frames of a
+codebook at once and has no steps.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bark_jax.compiling import jit
+from bark_jax.config import BarkConfig
+from bark_jax.decoding import round_up
+from bark_jax.generation import Generation
+from bark_jax.models.binding import Params, bind
+from bark_jax.models.gpt import GPT
+from bark_jax.models.layers import DTypes
+from bark_jax.pipeline import Bark
+from bark_jax.sampling import Filter, filter_logits
+from bark_jax.stages.coarse_plan import flatten, make_plan, segments
+from bark_jax.stages.semantic import prompt
+from bark_jax.text import encode_text
+
+
+def semantic_entropy(bark: Bark, made: Generation, voice: Any = None) -> np.ndarray:
+    """Entropy [bit] of each draw (N,) float32; the draw of the end token is not among them.
+
+    Args:
+      made: from `bark.generate`, with its text and sampling values.
+      voice: the voice that it was made with.
+    """
+    layout, runner = bark.config.tokens, bark.runner
+    found = bark.voices.resolve(voice)
+    ids_T = encode_text(runner.tokenizer, made.text, layout)
+    ids_T = prompt(ids_T, found and found.semantic, layout)
+    n_steps = len(made.semantic)
+    if not n_steps:
+        return np.zeros(0, np.float32)
+    fed = np.zeros(round_up(n_steps), np.int32)  # few lengths compile
+    fed[: n_steps - 1] = made.semantic[:-1]
+    sampling = made.settings["sampling"]["semantic"]
+    with runner.params["semantic"].on_device() as params:
+        bits_T = _score_semantic(
+            params,
+            jnp.asarray(np.concatenate([ids_T, fed])[None]),
+            _filter(sampling),
+            jnp.bool_(sampling["allow_early_stop"]),
+            cfg=bark.config,
+            dtypes=runner.dtypes,
+        )
+    return np.asarray(bits_T)[:n_steps]
+
+
+def coarse_entropy(bark: Bark, made: Generation, voice: Any = None) -> np.ndarray:
+    """Entropy [bit] of each draw (2 T,) float32, codebooks taking turns."""
+    layout = bark.config.tokens
+    found = bark.voices.resolve(voice)
+    history = found and (found.semantic, found.coarse)
+    plan = make_plan(made.semantic, history, layout, layout.max_coarse_history)
+    tokens = flatten(made.coarse, layout)
+    by = _filter(made.settings["sampling"]["coarse"])
+    bits = [np.zeros(0, np.float32)]
+    with bark.runner.params["coarse"].on_device() as params:
+        for n_done, n_steps in segments([plan], layout.coarse_window):
+            context = plan.context(tokens[:n_done])
+            ids = np.concatenate([context, tokens[n_done : n_done + n_steps - 1]])
+            padded = np.zeros(min(round_up(len(ids)), bark.config.coarse.block_size), np.int32)
+            padded[: len(ids)] = ids
+            bits_T = _score_coarse(
+                params,
+                jnp.asarray(padded[None]),
+                by,
+                jnp.int32(n_done - len(context) + 1),
+                cfg=bark.config,
+                dtypes=bark.runner.dtypes,
+            )
+            bits.append(np.asarray(bits_T)[len(context) - 1 :][:n_steps])
+    return np.concatenate(bits)
+
+
+def _filter(sampling: Mapping[str, Any]) -> Filter:
+    return Filter.of({name: [sampling[name]] for name in ("temperature", "top_k", "top_p")})
+
+
+def _entropy(logits_TV: jax.Array, by: Filter) -> jax.Array:
+    """Entropy [bit] (T,) after filters and temperature; 0 where argmax is taken."""
+    T = logits_TV.shape[0]
+    by = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (T,)), by)
+    logits_TV = filter_logits(logits_TV, by)
+    is_greedy_T = by.temperature_B == 0
+    scaled_TV = logits_TV / jnp.where(is_greedy_T, 1, by.temperature_B)[:, None]
+    log_p_TV = jax.nn.log_softmax(scaled_TV)
+    terms_TV = jnp.where(jnp.isfinite(log_p_TV), jnp.exp(log_p_TV) * log_p_TV, 0)
+    return jnp.where(is_greedy_T, 0, -terms_TV.sum(-1) / np.log(2).astype(np.float32))
+
+
+def _score_semantic_fn(
+    params: Params,
+    ids_BT: jax.Array,
+    by: Filter,
+    may_end: jax.Array,
+    *,
+    cfg: BarkConfig,
+    dtypes: DTypes,
+) -> jax.Array:
+    model = bind(GPT, cfg.semantic, dtypes, params=params)
+    eos, first = cfg.tokens.semantic_pad_token, cfg.tokens.text_length
+    x_BTD = model.embed_merged(ids_BT, cfg.tokens.text_length)[:, : cfg.semantic.block_size]
+    out_BTD, _ = model.prefill(x_BTD, x_BTD.shape[1])
+    logits_TV = model.logits(out_BTD[0, first:])[:, : eos + 1]
+    is_closed_V = ~may_end & (jnp.arange(eos + 1) == eos)
+    return _entropy(jnp.where(is_closed_V[None], -jnp.inf, logits_TV), by)
+
+
+def _score_coarse_fn(
+    params: Params,
+    ids_BT: jax.Array,
+    by: Filter,
+    first_step: jax.Array,
+    *,
+    cfg: BarkConfig,
+    dtypes: DTypes,
+) -> jax.Array:
+    """`first_step` is the number of the draw that follows the first position; it may be < 0."""
+    model = bind(GPT, cfg.coarse, dtypes, params=params)
+    layout = cfg.tokens
+    Q, V = layout.n_coarse_codebooks, layout.codebook_size
+    out_BTD, _ = model.prefill(model.embed(ids_BT), ids_BT.shape[1])
+    first = layout.coarse_offset(0)
+    logits_TQV = model.logits(out_BTD[0], first, Q * V).reshape(-1, Q, V)
+    codebook_T = (first_step + jnp.arange(ids_BT.shape[1])) % Q
+    logits_TV = jnp.take_along_axis(logits_TQV, codebook_T[:, None, None], axis=1)[:, 0]
+    return _entropy(logits_TV, by)
+
+
+_score_semantic = jit(_score_semantic_fn, static_argnames=("cfg", "dtypes"))
+_score_coarse = jit(_score_coarse_fn, static_argnames=("cfg", "dtypes"))

@@ -1,0 +1,58 @@
+"""One progress bar for a whole sweep, whichever processes on whichever machines make its points."""
+
+import contextlib
+import json
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from bark_jax.sweeps.record import ERROR_FILE, METRICS_FILE
+
+LOOK_EVERY_S = 0.5
+
+
+@contextlib.contextmanager
+def watching(folders: Sequence[Path]) -> Iterator[None]:
+    """Shows points done, seconds of audio and time left on stderr, if that is a terminal.
+
+    It looks at what has been written, since launchers say nothing until all is done.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    is_over = threading.Event()
+    with tqdm(total=len(folders), unit="point", dynamic_ncols=True) as bar:
+        watcher = threading.Thread(target=_watch, args=(folders, bar, is_over), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            watcher.join()
+
+
+def _watch(folders: Sequence[Path], bar: tqdm, is_over: threading.Event) -> None:
+    waiting, audio_s, n_failed = list(folders), 0.0, 0
+    while True:
+        is_last = is_over.wait(LOOK_EVERY_S)
+        ended = [folder for folder in waiting if _has_ended(folder)]
+        waiting = [folder for folder in waiting if folder not in ended]
+        for folder in ended:
+            if (folder / METRICS_FILE).exists():
+                content = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+                audio_s += content["metrics"]["duration_s"]
+            else:
+                n_failed += 1
+        failed = f", {n_failed} failed" if n_failed else ""
+        bar.set_postfix_str(f"{audio_s:.0f} s of audio{failed}", refresh=False)
+        bar.update(len(ended))
+        if is_last:
+            bar.refresh()
+            return
+
+
+def _has_ended(folder: Path) -> bool:
+    return (folder / METRICS_FILE).exists() or (folder / ERROR_FILE).exists()

@@ -1,0 +1,157 @@
+"""What one point of a sweep is: the schema of configs/generate.yaml, and the key of its results."""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bark_jax.sampling_config import SamplingConfig, per_row
+from bark_jax.tracking import TrackingSettings
+
+STAGES = ("semantic", "coarse", "fine")
+DTYPES = ("float32", "bfloat16")
+RUNS = ("sweep", "point")
+KEY_LENGTH = 12  # hexadecimal digits: a collision among a million points has p = 0.002
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Arguments of `Bark.from_pretrained`. Points that share them can share a batch."""
+
+    source: str = "nano"
+    dtype: str | None = None
+    revision: str | None = None
+    local_files_only: bool = False
+    offload: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype not in (None, *DTYPES):
+            raise ValueError(f"model.dtype={self.dtype!r}, want null or one of {DTYPES}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PromptSettings:
+    text: Any = ()  # one text, or a list: the sweeper makes a point of each
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VoiceSettings:
+    name: Any = None  # one voice, or a list: the sweeper makes a point of each
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetricsSettings:
+    """What is measured beyond what costs next to nothing."""
+
+    f0: bool = True  # 0.15 s of work per second of audio
+    wer: str | None = None  # a recogniser, see evaluation/recognizer.py
+    entropy: bool = False  # of the sampling distributions; a scoring pass over the tokens
+    speaker: str | None = None  # a judge of voices, see evaluation/speaker.py
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepTrackingSettings(TrackingSettings):
+    runs: str = "sweep"  # one run with a table of all points, or one run per "point"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.runs not in RUNS:
+            raise ValueError(f"tracking.runs={self.runs!r} is not one of {RUNS}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PointSettings:
+    """One generation and what is recorded of it."""
+
+    model: ModelSettings = ModelSettings()
+    prompts: PromptSettings = PromptSettings()
+    voices: VoiceSettings = VoiceSettings()
+    seed: int = 0
+    sampling: dict[str, Any] = dataclasses.field(default_factory=dict)
+    metrics: MetricsSettings = MetricsSettings()
+    tracking: SweepTrackingSettings = SweepTrackingSettings()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed={self.seed} is not allowed; want a whole number in 0 … 2**64-1")
+        if not isinstance(self.text, str) or not self.text.strip():
+            raise ValueError(f"prompts.text={self.text!r} is no text")
+        if self.voice is not None and not isinstance(self.voice, str):
+            raise ValueError(f"voices.name={self.voice!r} is neither null, a name nor a path")
+        self.sampling_values()
+
+    @property
+    def text(self) -> str:
+        return _only("prompts.text", self.prompts.text)
+
+    @property
+    def voice(self) -> str | None:
+        return _only("voices.name", self.voices.name)
+
+    def sampling_values(self) -> dict[str, dict[str, Any]]:
+        """Every field of every stage, checked; numbers in one form, so that 1 and 1.0 are equal."""
+        config = SamplingConfig.of(self.sampling)
+        values = {s: per_row(s, getattr(config, s), 1) for s in STAGES}
+        return {
+            stage: {name: _canonical(column[0]) for name, column in fields.items()}
+            for stage, fields in values.items()
+        }
+
+    def key(self) -> str:
+        """Names the point's results: changes with whatever changes them."""
+        content = {
+            "model": {**dataclasses.asdict(self.model), "files": _stamp(self.model.source)},
+            "text": self.text,
+            "voice": self.voice,
+            "voice_file": _stamp(self.voice) if self.voice else None,
+            "seed": self.seed,
+            "sampling": self.sampling_values(),
+            "metrics": dataclasses.asdict(self.metrics),
+        }
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+        return digest.hexdigest()[:KEY_LENGTH]
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted names to plain values: the columns of a table."""
+        return {
+            "prompts.text": self.text,
+            "voices.name": self.voice,
+            "seed": self.seed,
+            **{f"sampling.{name}": value for name, value in _flatten(self.sampling_values())},
+            **{f"model.{k}": v for k, v in dataclasses.asdict(self.model).items()},
+        }
+
+
+def _only(name: str, value: Any) -> Any:
+    """The one entry of a list, or the value itself."""
+    if not isinstance(value, list | tuple):
+        return value
+    if len(value) != 1:
+        raise ValueError(f"{name} has {len(value)} entries, one point has one")
+    return value[0]
+
+
+def _canonical(value: Any) -> Any:
+    is_whole = isinstance(value, float) and math.isfinite(value) and value == int(value)
+    return int(value) if is_whole else value
+
+
+def _flatten(nested: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Any]]:
+    return [(f"{a}.{b}", value) for a, inner in nested.items() for b, value in inner.items()]
+
+
+def _stamp(source: str) -> str | None:
+    """Of a file or directory: changes when it is written anew. None for names of other things."""
+    path = Path(source).expanduser()
+    if not path.exists():
+        return None
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    stats = [
+        (file.relative_to(path).as_posix(), file.stat().st_size, file.stat().st_mtime_ns)
+        for file in files
+        if file.is_file()
+    ]
+    return hashlib.sha256(repr(stats).encode()).hexdigest()[:KEY_LENGTH]
