@@ -31,6 +31,7 @@ examples:
   bark-jax "Hello." --save-voice me.npz && bark-jax "Once more." -v me.npz
   bark-jax --batch-file lines.txt --out-dir out   thousands of lines; goes on where it stopped
   bark-jax doctor                                 devices, versions, caches, models, voices
+  bark-jax report DIR                             a page of a sweep's results, see docs/sweeps.md
 
 exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted
 """
@@ -46,7 +47,8 @@ class Parser(argparse.ArgumentParser):
 def make_parser() -> Parser:
     parser = Parser(
         prog=PROG,
-        usage=f"{PROG} [TEXT ...] [options]\n       {PROG} doctor [--json]",
+        usage=f"{PROG} [TEXT ...] [options]\n       {PROG} doctor [--json]\n"
+        f"       {PROG} report DIR [--out FOLDER]",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -59,6 +59,10 @@ def run(argv: Sequence[str]) -> int:
         from bark_jax import doctor
 
         return doctor.main(argv[1:])
+    if argv[:1] == ["report"]:
+        from bark_jax.report import command
+
+        return command.main(argv[1:])
     parser = make_parser()
     args = parse(parser, argv)
     if args.list_voices:

@@ -1,13 +1,5 @@
-"""The folder of one point: what is written there, in which order, and how it is read back.
+"""Writes the folder of one point; what it holds stands in files.py."""
 
-audio.wav       32-bit float, settings inside
-tokens.npz      semantic, coarse and fine tokens; a voice for later generations
-entropy.npz     bits per step, if asked for
-metrics.json    settings, metrics, versions; written last: a folder that has it is complete
-error.json      in its place for a point that failed
-"""
-
-import json
 import os
 import traceback
 from pathlib import Path
@@ -17,23 +9,29 @@ import numpy as np
 
 from bark_jax.generation import Generation
 from bark_jax.pipeline import Bark
+from bark_jax.sweeps.files import (
+    AUDIO_FILE,
+    ENTROPY_FILE,
+    ERROR_FILE,
+    METRICS_FILE,
+    RESULT_FILES,
+    TOKENS_FILE,
+    write_json,
+)
 from bark_jax.sweeps.measure import measure
 from bark_jax.sweeps.provenance import provenance
 from bark_jax.sweeps.settings import PointSettings
 from bark_jax.tracking import make_tracker
-
-METRICS_FILE, ERROR_FILE = "metrics.json", "error.json"
-RESULT_FILES = (METRICS_FILE, ERROR_FILE, "audio.wav", "tokens.npz", "entropy.npz")
 
 
 def record(bark: Bark, made: Generation, point: PointSettings, folder: Path) -> dict[str, Any]:
     """Measures a generation and writes its folder; returns the metrics."""
     clear(folder)
     metrics, steps = measure(bark, point, made)
-    made.save(folder / "audio.wav")
-    made.save_voice(folder / "tokens.npz")
+    made.save(folder / AUDIO_FILE)
+    made.save_voice(folder / TOKENS_FILE)
     if steps:
-        _write_arrays(folder / "entropy.npz", steps)
+        _write_arrays(folder / ENTROPY_FILE, steps)
     content = {
         "key": point.key(),
         "settings": point.flat(),
@@ -75,17 +73,6 @@ def clear(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in RESULT_FILES:
         (folder / name).unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes all of it or nothing. NaN and infinity are refused: JSON has no such numbers."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

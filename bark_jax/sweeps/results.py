@@ -1,6 +1,6 @@
 """The folder of a sweep: one folder per point, and what sums them up.
 
-KEY/             one per point, named by the key of its settings; see record.py
+KEY/             one per point, named by the key of its settings; see files.py
 sweep.json       format, version, an id, and the keys in the order in which they were asked for
 results.jsonl    one row per point: settings, metrics, or the error
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bark_jax import __version__
-from bark_jax.sweeps.record import ERROR_FILE, METRICS_FILE, write_json
+from bark_jax.sweeps.files import AUDIO_FILE, ERROR_FILE, METRICS_FILE, write_json
 
 FORMAT = 1
 SWEEP_FILE, RESULTS_FILE = "sweep.json", "results.jsonl"
@@ -53,7 +53,7 @@ def sweep_id(sweep_dir: Path) -> str:
 def is_finished(sweep_dir: Path, key: str) -> bool:
     """Whether a point is complete: its metrics are there, and so is its audio."""
     content = _read(sweep_dir / key / METRICS_FILE)
-    return bool(content and content.get("key") == key and (sweep_dir / key / "audio.wav").exists())
+    return bool(content and content.get("key") == key and (sweep_dir / key / AUDIO_FILE).exists())
 
 
 def gather(sweep_dir: Path) -> list[Row]:

@@ -103,7 +103,7 @@ class PointSettings:
     def key(self) -> str:
         """Names the point's results: changes with whatever changes them."""
         content = {
-            "model": {**dataclasses.asdict(self.model), "files": _stamp(self.model.source)},
+            "model": {**dataclasses.asdict(self.model), "files": self._model_stamp()},
             "text": self.text,
             "voice": self.voice,
             "voice_file": _stamp(self.voice) if self.voice else None,
@@ -113,6 +113,10 @@ class PointSettings:
         }
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         return digest.hexdigest()[:KEY_LENGTH]
+
+    def _model_stamp(self) -> str | None:
+        """The name "nano" is the model inside the package, whatever else is called that."""
+        return None if self.model.source == "nano" else _stamp(self.model.source)
 
     def flat(self) -> dict[str, Any]:
         """Dotted names to plain values: the columns of a table."""

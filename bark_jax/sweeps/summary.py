@@ -9,6 +9,7 @@ from typing import Any
 import soundfile
 
 from bark_jax.evaluation.spectrogram import save_spectrogram
+from bark_jax.sweeps.files import AUDIO_FILE
 from bark_jax.sweeps.results import RESULTS_FILE, Row, gather, sweep_id, write_results
 from bark_jax.sweeps.settings import SweepTrackingSettings
 from bark_jax.tracking import Picture, Sound, make_tracker
@@ -71,7 +72,7 @@ def track_sweep(sweep_dir: Path, rows: Sequence[Row], tracking: SweepTrackingSet
 
 
 def _sound_and_picture(sweep_dir: Path, row: Row, pictures: Path) -> tuple[Any, Any]:
-    path = sweep_dir / row["folder"] / "audio.wav"
+    path = sweep_dir / row["folder"] / AUDIO_FILE
     if row["status"] != "done":
         return None, None
     picture = pictures / f"{row['folder']}.png"

@@ -1,0 +1,39 @@
+"""What the metrics are called, what they are measured in, and what they tell."""
+
+LABELS: dict[str, tuple[str, str, str]] = {  # name: (label, unit, what it tells)
+    "wer": ("word error rate", "", "wrong, missing and added words over words meant"),
+    "word_errors": ("word errors", "", "wrong, missing and added words"),
+    "speaker_similarity": ("likeness to the voice", "", "cosine of speaker embeddings"),
+    "duration_s": ("duration", "s", "of the audio"),
+    "loudness_lufs": ("loudness", "LUFS", "integrated, ITU-R BS.1770-4"),
+    "peak": ("peak", "", "greatest sample; above 1 it clips"),
+    "clipped_share": ("clipped", "", "share of samples at or beyond full scale"),
+    "leading_silence_s": ("silence before", "s", "before the first sound"),
+    "trailing_silence_s": ("silence after", "s", "after the last sound"),
+    "inner_silence_s": ("pauses", "s", "silence between sounds"),
+    "f0_median_hz": ("median F0", "Hz", "pitch of the voice, half of the frames are below"),
+    "f0_low_hz": ("low F0", "Hz", "5th percentile of pitch"),
+    "f0_high_hz": ("high F0", "Hz", "95th percentile of pitch"),
+    "voiced_share": ("voiced", "", "share of frames with a pitch"),
+    "spectral_flatness": ("spectral flatness", "", "0 for a tone, 1 for white noise"),
+    "words_per_s": ("speaking rate", "words/s", "words of the text per second of sound"),
+    "letters_per_s": ("speaking rate", "letters/s", "letters of the text per second of sound"),
+    "semantic_entropy_bits": ("semantic entropy", "bit", "mean over steps; 0 is certain"),
+    "coarse_entropy_bits": ("coarse entropy", "bit", "mean over steps; 0 is certain"),
+    "generation_s": ("time", "s", "of all stages, of the batch that the point was in"),
+}
+STAGE_LABELS = {
+    "tokens": ("tokens", "", "drawn"),
+    "tokens_per_s": ("speed", "tokens/s", "of this point within its batch"),
+    "repeat_share": ("repetition", "", "share of steps equal to the one before"),
+    "longest_run": ("longest run", "steps", "of equal tokens"),
+}
+
+
+def label_of(name: str) -> dict[str, str]:
+    """Label, unit and help of a metric; its own name where nothing better is known."""
+    stage, _, rest = name.partition("_")
+    label, unit, text = LABELS.get(name) or STAGE_LABELS.get(rest) or (name, "", "")
+    if name not in LABELS and rest in STAGE_LABELS:
+        label = f"{stage} {label}"
+    return {"label": label, "unit": unit, "help": text}
