@@ -10,13 +10,8 @@ import pytest
 pytest.importorskip("grain", reason="needs the extra train")
 
 from bark_jax.training.manifest import Manifest, TokenSpec, read_manifest, write_manifest
-from bark_jax.training.records import (
-    Record,
-    open_source,
-    quantize_audio,
-    restore_audio,
-    write_shards,
-)
+from bark_jax.training.pcm import quantize_audio, restore_audio
+from bark_jax.training.records import Record, open_source, write_shards
 from tests import tiny
 
 SPEC = TokenSpec.of(tiny.CONFIG, tiny.make_bark().runner.tokenizer)

@@ -19,8 +19,8 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from flax import serialization
 
 from bark_jax.training.manifest import SPLITS, Manifest, Shard, read_manifest
+from bark_jax.training.pcm import quantize_audio, restore_audio
 
-INT16_SCALE = 32768  # full scale of the stored audio
 # Samples hardly compress, and reading them would take three times as long.
 COMPRESSION = {"tokens": "zstd", "audio": "uncompressed"}
 
@@ -36,16 +36,6 @@ class Record:
     semantic: np.ndarray  # (N,) int32
     codes: np.ndarray  # (Q, T) int32
     audio: np.ndarray | None = None  # (S,) float32 in [-1, 1] at the codec's sample rate
-
-
-def quantize_audio(audio: np.ndarray) -> np.ndarray:
-    """Samples (S,) as the int16 that records store; beyond ±1 they are clipped."""
-    return np.clip(np.rint(audio * INT16_SCALE), -INT16_SCALE, INT16_SCALE - 1).astype(np.int16)
-
-
-def restore_audio(stored: np.ndarray) -> np.ndarray:
-    """Float32 samples in [-1, 1) of stored ones."""
-    return stored.astype(np.float32) / np.float32(INT16_SCALE)
 
 
 def write_shards(

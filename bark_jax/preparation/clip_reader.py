@@ -1,0 +1,115 @@
+"""Reads recordings in worker processes, ahead of whoever needs them.
+
+Nothing here imports JAX: a worker is then a small process, and starts in a second.
+"""
+
+import collections
+import dataclasses
+import functools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+
+from bark_jax.preparation.clips import Clip, ClipSettings, read_clip
+from bark_jax.preparation.corpus import Skipped, Utterance
+from bark_jax.preparation.semantic_sources import SemanticSource
+from bark_jax.training.pcm import quantize_audio, restore_audio
+
+ROWS_PER_JOB = 8  # a job carries the tokenizer, so it should be worth the way
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReadClip:
+    """A recording that can become a record."""
+
+    audio: np.ndarray  # (S,) int16
+    begin_s: float  # where it begins in the recording
+    semantic: np.ndarray | None  # (N,) int32; None where nobody asked
+
+
+def read_rows(
+    utterances: Sequence[Utterance], clip: ClipSettings, source: SemanticSource | None
+) -> list[ReadClip | Skipped]:
+    """One result per utterance; what cannot be read is skipped with the reason."""
+    import librosa  # noqa: F401  the limit below holds for libraries that are loaded
+    import threadpoolctl
+
+    # One thread: the other cores have workers of their own, and sums keep their order.
+    with threadpoolctl.threadpool_limits(1):
+        return [_read_row(utterance, clip, source) for utterance in utterances]
+
+
+class ClipReader:
+    """A pool of workers; use as a context manager."""
+
+    def __init__(self, clip: ClipSettings, workers: int | None) -> None:
+        """`workers`: None is one per core, 0 reads in this process."""
+        if workers is not None and workers < 0:
+            raise ValueError(f"workers={workers} is less than 0")
+        self._clip = clip
+        n_workers = len(os.sched_getaffinity(0)) if workers is None else workers
+        # Spawned, as a fork of a process that runs JAX may hang.
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(n_workers, context) if n_workers else None
+
+    def __enter__(self) -> "ClipReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def read(
+        self, parts: Sequence[Sequence[Utterance]], source: SemanticSource | None
+    ) -> Iterator[list[ReadClip | Skipped]]:
+        """Yields the results of one part after the other; the next part is read meanwhile.
+
+        Raises:
+          RuntimeError: a worker died.
+        """
+        waiting: collections.deque[list[Callable[[], list[ReadClip | Skipped]]]] = (
+            collections.deque()
+        )
+        for part in parts:
+            waiting.append(self._submit(part, source))
+            if len(waiting) > 1:
+                yield _collect(waiting.popleft())
+        while waiting:
+            yield _collect(waiting.popleft())
+
+    def _submit(
+        self, utterances: Sequence[Utterance], source: SemanticSource | None
+    ) -> list[Callable[[], list[ReadClip | Skipped]]]:
+        jobs = [
+            functools.partial(read_rows, utterances[i : i + ROWS_PER_JOB], self._clip, source)
+            for i in range(0, len(utterances), ROWS_PER_JOB)
+        ]
+        return jobs if self._pool is None else [self._pool.submit(job).result for job in jobs]
+
+
+def _collect(jobs: Sequence[Callable[[], list[ReadClip | Skipped]]]) -> list[ReadClip | Skipped]:
+    try:
+        return [result for job in jobs for result in job()]
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            "a worker that reads audio died, perhaps for lack of memory; workers=0 reads without "
+            "workers, and what is finished stays"
+        ) from error
+
+
+def _read_row(
+    utterance: Utterance, clip: ClipSettings, source: SemanticSource | None
+) -> ReadClip | Skipped:
+    try:
+        read = read_clip(utterance.audio, clip)
+        stored = quantize_audio(read.audio)
+        # Tokens and codes are those of the audio that is kept.
+        heard = Clip(restore_audio(stored), read.begin_s)
+        semantic = source.tokens(utterance, heard, clip.sample_rate) if source else None
+        return ReadClip(stored, read.begin_s, semantic)
+    except (ValueError, OSError) as error:
+        return Skipped(utterance.id, str(error))

@@ -1,0 +1,221 @@
+"""From recordings to training records; see `PrepareSettings`."""
+
+import dataclasses
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from bark_jax.models.binding import flatten
+from bark_jax.pipeline import Bark
+from bark_jax.preparation.clip_encoder import encode_clips
+from bark_jax.preparation.clip_reader import ClipReader, ReadClip
+from bark_jax.preparation.clips import ClipSettings
+from bark_jax.preparation.corpus import Corpus, Skipped, Utterance, read_corpus
+from bark_jax.preparation.semantic_choice import SemanticSettings, choose_source, train_here
+from bark_jax.preparation.semantic_sources import SemanticSource, Sound
+from bark_jax.preparation.semantic_tokenizers import load_tokenizer, save_tokenizer
+from bark_jax.preparation.shard_builder import Chunk, ShardBuilder, plan_chunks
+from bark_jax.text import piece_ids
+from bark_jax.training.manifest import Manifest, TokenSpec
+from bark_jax.training.pcm import restore_audio
+from bark_jax.training.records import Record
+
+TOKENIZER_DIR = "semantic_tokenizer"  # of the data, if it was trained on them
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """The model that the data are for."""
+
+    source: str  # gives codec, text vocabulary and token layout; as in `Bark.from_pretrained`
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClipLimits:
+    """See `ClipSettings`."""
+
+    min_s: float = 0.1
+    max_s: float = 15.0
+    trim_db: float | None = 40.0
+    margin_s: float = 0.1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrepareSettings:
+    """What `scripts/prepare_data.py` does."""
+
+    manifest: str  # list of recordings, .jsonl or .csv; see `corpus.read_corpus`
+    out: str
+    model: ModelSettings
+    semantic: SemanticSettings
+    clip: ClipLimits = ClipLimits()
+    eval_share: float = 0.02
+    keep_audio: bool = True  # training the codec needs it, and samples beside the original do
+    chunk_rows: int = 256  # recordings per shard
+    workers: int | None = None  # processes that read audio; None: one per core; 0: none apart
+    batch_s: float = 32.0  # audio that the encoder gets at a time
+
+    def __post_init__(self) -> None:
+        if self.batch_s <= 0:
+            raise ValueError(f"batch_s={self.batch_s} is not more than 0")
+
+
+def prepare(settings: PrepareSettings) -> Manifest:
+    """Writes a directory of training data. The same call goes on where a killed one stopped.
+
+    What comes out does not depend on `workers`.
+
+    Raises:
+      OSError: a file cannot be read or written, or the disk is full; what is finished stays.
+      ValueError: a setting is out of its range, or there is nothing to prepare.
+    """
+    corpus = read_corpus(Path(settings.manifest))
+    if corpus.unused_fields:
+        print(f"columns without a use: {', '.join(corpus.unused_fields)}", file=sys.stderr)
+    chunks = plan_chunks(
+        {utterance.id: utterance for utterance in corpus.utterances},
+        eval_share=settings.eval_share,
+        chunk_rows=settings.chunk_rows,
+    )
+    bark = Bark.from_pretrained(settings.model.source)
+    clip = ClipSettings(sample_rate=bark.sample_rate, **dataclasses.asdict(settings.clip))
+    source, facts = choose_source(settings.semantic, corpus.utterances, bark.config.tokens)
+    builder = ShardBuilder(Path(settings.out), _facts(settings, corpus, bark, facts))
+    with builder, ClipReader(clip, settings.workers) as reader:
+        if (manifest := builder.finished()) is not None:
+            return manifest
+        if source is None:
+            source = _trained_source(builder, chunks, settings, reader, bark)
+        todo = builder.todo(chunks)
+        _write_chunks(builder, todo, reader, source, bark, settings)
+        spec = TokenSpec.of(bark.config, bark.runner.tokenizer)
+        spec = dataclasses.replace(spec, semantic_vocab_size=source.vocab_size)
+        return builder.complete(chunks, spec, corpus.skipped)
+
+
+def _write_chunks(
+    builder: ShardBuilder,
+    todo: Sequence[Chunk[Utterance]],
+    reader: ClipReader,
+    source: SemanticSource,
+    bark: Bark,
+    settings: PrepareSettings,
+) -> None:
+    begin, made_s = time.perf_counter(), 0.0
+    total = sum(len(chunk.rows) for chunk in todo)
+    with tqdm(total=total, unit="row", disable=None) as bar:
+        read = reader.read([chunk.rows for chunk in todo], source)
+        for chunk, clips in zip(todo, read, strict=True):
+            results = _make_records(chunk.rows, clips, bark, settings, bar.update)
+            builder.finish(chunk, results)
+            made_s += sum(len(each.audio) for each in clips if isinstance(each, ReadClip)) / (
+                bark.sample_rate
+            )
+            rate = made_s / (time.perf_counter() - begin)
+            bar.set_postfix_str(f"{made_s:.0f} s of audio, {rate:.1f} a second")
+
+
+def _make_records(
+    rows: Sequence[Utterance],
+    clips: Sequence[ReadClip | Skipped],
+    bark: Bark,
+    settings: PrepareSettings,
+    report: Callable[[int], object],
+) -> list[Record | Skipped]:
+    """One result per row."""
+    results: dict[int, Record | Skipped] = {}
+    good: list[tuple[int, ReadClip, np.ndarray]] = []
+    for i, (row, clip) in enumerate(zip(rows, clips, strict=True)):
+        try:
+            if isinstance(clip, Skipped):
+                results[i] = clip
+            else:
+                _check_length(clip, bark)
+                good.append((i, clip, text_ids(bark, row.text)))
+        except ValueError as error:
+            results[i] = Skipped(row.id, str(error))
+    report(len(results))
+    audio = [restore_audio(clip.audio) for _, clip, _ in good]
+    for encoded, codes in encode_clips(bark, audio, settings.batch_s):
+        for k, codes_QT in zip(encoded, codes, strict=True):
+            i, clip, ids = good[k]
+            kept = audio[k] if settings.keep_audio else None
+            row = rows[i]
+            assert clip.semantic is not None
+            results[i] = Record(row.id, row.text, row.speaker, ids, clip.semantic, codes_QT, kept)
+        report(len(encoded))
+    return [results[i] for i in range(len(rows))]
+
+
+def text_ids(bark: Bark, text: str) -> np.ndarray:
+    """Word pieces (n,) int32 of a text that the model can read in full.
+
+    Raises:
+      ValueError: it cannot: too long, empty, or words outside the vocabulary.
+    """
+    tokenizer, layout = bark.runner.tokenizer, bark.config.tokens
+    ids = piece_ids(tokenizer, text, layout)
+    if len(ids) > layout.text_length:
+        raise ValueError(f"its text has {len(ids)} tokens, the model reads {layout.text_length}")
+    if tokenizer.unknown_id in ids:
+        words = [word for word in text.split() if tokenizer.unknown_id in tokenizer.encode(word)]
+        raise ValueError(f"its text has words outside the model's vocabulary: {words[:5]}")
+    return np.array(ids, np.int32)
+
+
+def codec_sha256(bark: Bark) -> str:
+    """Tells the codec that made codes from others, by the parameters that encode."""
+    digest = hashlib.sha256()
+    with bark.runner.params["codec"].on_device() as params:
+        for part in ("encoder", "quantizer"):
+            for name, leaf in sorted(flatten(params[part]).items()):
+                digest.update(f"{part}.{name}".encode())
+                digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def _check_length(clip: ReadClip, bark: Bark) -> None:
+    most = bark.config.tokens.max_semantic_tokens
+    if clip.semantic is not None and len(clip.semantic) > most:
+        raise ValueError(f"it has {len(clip.semantic)} semantic tokens, the model makes {most}")
+
+
+def _facts(
+    settings: PrepareSettings, corpus: Corpus, bark: Bark, semantic: dict[str, Any]
+) -> dict[str, Any]:
+    """What the records depend on."""
+    return {
+        "program": "prepare_data/1",
+        "corpus_sha256": corpus.sha256,
+        "codec_sha256": codec_sha256(bark),
+        "text_vocab_sha256": bark.runner.tokenizer.sha256,
+        "semantic": semantic,
+        "clip": dataclasses.asdict(settings.clip),
+        "eval_share": settings.eval_share,
+        "keep_audio": settings.keep_audio,
+        "chunk_rows": settings.chunk_rows,
+        "batch_s": settings.batch_s,
+    }
+
+
+def _trained_source(
+    builder: ShardBuilder,
+    chunks: Sequence[Chunk[Utterance]],
+    settings: PrepareSettings,
+    reader: ClipReader,
+    bark: Bark,
+) -> Sound:
+    """The tokenizer that this run, or the one that it goes on from, has trained."""
+    folder = builder.kept(TOKENIZER_DIR)
+    if not folder.is_dir():
+        rows = [row for chunk in chunks if chunk.split == "train" for row in chunk.rows]
+        layout = bark.config.tokens
+        made = train_here(settings.semantic, rows, reader, bark.sample_rate, layout)
+        save_tokenizer(folder, made)
+    return Sound(load_tokenizer(folder))

@@ -1,0 +1,138 @@
+"""From the settings to the source of semantic tokens; trains a k-means tokenizer if need be."""
+
+import dataclasses
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bark_jax.config import TokenLayout
+from bark_jax.preparation.clip_reader import ClipReader, ReadClip
+from bark_jax.preparation.corpus import Utterance
+from bark_jax.preparation.semantic_features import FeatureConfig
+from bark_jax.preparation.semantic_sources import Arrays, Phones, SemanticSource, Sound
+from bark_jax.preparation.semantic_tokenizers import (
+    STATES_PER_PHONE,
+    KMeansTokenizer,
+    PhoneTokenizer,
+    load_tokenizer,
+    tokenizer_sha256,
+)
+from bark_jax.preparation.semantic_training import phone_names, train_kmeans
+from bark_jax.training.pcm import restore_audio
+
+KINDS = ("arrays", "kmeans", "phones", "tokenizer")
+ROWS_PER_READ = 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SemanticSettings:
+    """Where semantic tokens come from.
+
+    "arrays": the corpus's own .npy files. "kmeans": a tokenizer trained here, or a saved one.
+    "phones": the corpus's own time-stamped phones. "tokenizer": any saved tokenizer.
+    """
+
+    kind: str = "kmeans"
+    tokenizer: str | None = None  # directory; with kind "phones" it gives only the list of phones
+    train_s: float = 3600.0  # audio that a new k-means tokenizer is trained on
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"semantic.kind={self.kind!r} is not one of {KINDS}")
+        if self.kind == "arrays" and self.tokenizer:
+            raise ValueError("semantic=arrays takes no semantic.tokenizer")
+        if self.kind == "tokenizer" and not self.tokenizer:
+            raise ValueError("semantic=tokenizer needs semantic.tokenizer=DIR")
+        if self.train_s <= 0:
+            raise ValueError(f"semantic.train_s={self.train_s} is not more than 0")
+
+
+def choose_source(
+    settings: SemanticSettings, utterances: Sequence[Utterance], layout: TokenLayout
+) -> tuple[SemanticSource | None, dict[str, Any]]:
+    """The source of semantic tokens, None if it has to be trained first, and what it depends on.
+
+    Raises:
+      FileNotFoundError, ValueError: the tokenizer cannot be read, or does not fit the layout.
+    """
+    rate_hz, room = layout.semantic_rate_hz, layout.semantic_vocab_size
+    saved = load_tokenizer(Path(settings.tokenizer)) if settings.tokenizer else None
+    facts: dict[str, Any] = {"kind": settings.kind}
+    if saved is not None:
+        _check_tokenizer(saved, settings, layout)
+        facts["tokenizer_sha256"] = tokenizer_sha256(saved)
+    if settings.kind == "arrays":
+        return Arrays(room, rate_hz), facts
+    if settings.kind == "phones":
+        names = (
+            saved.phones
+            if isinstance(saved, PhoneTokenizer)
+            else phone_names([utterance.phones for utterance in utterances])
+        )
+        facts["phones"] = list(names)
+        if not names:
+            raise ValueError("semantic=phones: no row of the manifest has 'phones'")
+        if (vocab_size := STATES_PER_PHONE * len(names)) > room:
+            raise ValueError(
+                f"{len(names)} phones make {vocab_size} tokens; the model has room for {room}"
+            )
+        return Phones(names, vocab_size, rate_hz), facts
+    if saved is not None:
+        return Sound(saved), facts
+    return None, {**facts, "train_s": settings.train_s, "seed": settings.seed, "room": room}
+
+
+def train_here(
+    settings: SemanticSettings,
+    utterances: Sequence[Utterance],
+    reader: ClipReader,
+    sample_rate: int,
+    layout: TokenLayout,
+) -> KMeansTokenizer:
+    """A k-means tokenizer for these utterances: as many as make `train_s`, drawn by their ids.
+
+    Raises:
+      ValueError: there is too little sound.
+    """
+    print("training a semantic tokenizer on the corpus", file=sys.stderr)
+    drawn = sorted(utterances, key=lambda each: hashlib.sha256(f"~{each.id}".encode()).digest())
+    parts = [drawn[i : i + ROWS_PER_READ] for i in range(0, len(drawn), ROWS_PER_READ)]
+    clips, seconds = [], 0.0
+    for results in reader.read(parts, None):
+        for read in results:
+            if isinstance(read, ReadClip) and seconds < settings.train_s:
+                clips.append(restore_audio(read.audio))
+                seconds += len(read.audio) / sample_rate
+        if seconds >= settings.train_s:
+            break
+    config = FeatureConfig(rate_hz=layout.semantic_rate_hz)
+    made, unexplained = train_kmeans(
+        clips, sample_rate, config, vocab_size=layout.semantic_vocab_size, seed=settings.seed
+    )
+    print(
+        f"{made.vocab_size} tokens from {seconds:.0f} s; they leave {unexplained:.1%} of the "
+        "variance unexplained",
+        file=sys.stderr,
+    )
+    return made
+
+
+def _check_tokenizer(
+    saved: KMeansTokenizer | PhoneTokenizer, settings: SemanticSettings, layout: TokenLayout
+) -> None:
+    name = f"semantic.tokenizer={settings.tokenizer!r}"
+    if settings.kind not in ("tokenizer", saved.kind):
+        raise ValueError(f"{name} is of kind {saved.kind!r}, not {settings.kind!r}")
+    if saved.rate_hz != layout.semantic_rate_hz:
+        raise ValueError(
+            f"{name} makes {float(saved.rate_hz):g} tokens a second, the model has "
+            f"{float(layout.semantic_rate_hz):g}"
+        )
+    if saved.vocab_size > layout.semantic_vocab_size:
+        raise ValueError(
+            f"{name} makes {saved.vocab_size} tokens; the model has room for "
+            f"{layout.semantic_vocab_size}"
+        )
