@@ -50,15 +50,20 @@ class Quantizer(nnx.Module):
         """Nearest codes (B, Q, T), codebook after codebook; the lowest id among equals."""
 
         def step(rest_BTL: jax.Array, embed_VL: jax.Array):
-            products_BTV = seanet.matmul(rest_BTL, embed_VL.T)
-            norms_BT1 = jnp.square(rest_BTL).sum(-1, keepdims=True)
-            norms_11V = jnp.square(embed_VL).sum(-1)[None, None]
-            distance_BTV = norms_BT1 - 2 * products_BTV + norms_11V
-            code_BT = jnp.argmin(distance_BTV, axis=-1).astype(jnp.int32)
+            code_BT = nearest(rest_BTL, embed_VL)
             return rest_BTL - embed_VL[code_BT], code_BT
 
         _, codes_QBT = jax.lax.scan(step, latents_BTL, self.embed[...][:n_codebooks])
         return codes_QBT.transpose(1, 0, 2)
+
+
+def nearest(latents_BTL: jax.Array, embed_VL: jax.Array) -> jax.Array:
+    """The nearest code of one codebook, int32 (B, T); the lowest id among equals."""
+    products_BTV = seanet.matmul(latents_BTL, embed_VL.T)
+    norms_BT1 = jnp.square(latents_BTL).sum(-1, keepdims=True)
+    norms_11V = jnp.square(embed_VL).sum(-1)[None, None]
+    distance_BTV = norms_BT1 - 2 * products_BTV + norms_11V
+    return jnp.argmin(distance_BTV, axis=-1).astype(jnp.int32)
 
 
 class EnCodec(nnx.Module):
@@ -104,7 +109,11 @@ def encode_latents(
       length_B: int32, samples of each row, 1 … S; all S if not given. Of each row the first
         ceil(length / hop_length) frames count; they do not depend on S or on the other rows.
     """
-    return _bind(seanet.Encoder, cfg, params["encoder"])(samples_BS.astype(jnp.float32), length_B)
+    samples_BS = samples_BS.astype(jnp.float32)
+    if length_B is not None:  # what a convolution multiplies by zero must be finite
+        inside_BS = jnp.arange(samples_BS.shape[1])[None] < length_B[:, None]
+        samples_BS = jnp.where(inside_BS, samples_BS, 0)
+    return _bind(seanet.Encoder, cfg, params["encoder"])(samples_BS, length_B)
 
 
 @functools.partial(jax.jit, static_argnames=("cfg", "n_codebooks"))

@@ -3,13 +3,14 @@
 import dataclasses
 from typing import Any
 
-from bark_jax.config import STAGES, BarkConfig
+from bark_jax.config import STAGES, BarkConfig, from_dict
 from bark_jax.training.coarse_task import CoarseTask
+from bark_jax.training.codec_task import CodecTask
 from bark_jax.training.fine_task import FineTask
 from bark_jax.training.semantic_task import SemanticTask
 from bark_jax.training.task import Task
 
-TASKS = {"semantic": SemanticTask, "coarse": CoarseTask, "fine": FineTask}
+TASKS = {"semantic": SemanticTask, "coarse": CoarseTask, "fine": FineTask, "codec": CodecTask}
 
 
 def make_task(stage: str, cfg: BarkConfig, **options: Any) -> Task:
@@ -26,4 +27,7 @@ def make_task(stage: str, cfg: BarkConfig, **options: Any) -> Task:
     known = {field.name for field in dataclasses.fields(make)} - {"cfg"}
     if unknown := options.keys() - known:
         raise ValueError(f"stage {stage!r} has no option {sorted(unknown)}; it has {sorted(known)}")
-    return make(cfg=cfg, **options)
+    try:
+        return from_dict(make, {"cfg": cfg, **options})
+    except TypeError as error:  # of a group of options, such as the codec's spectral ones
+        raise ValueError(f"task: {error}") from error
