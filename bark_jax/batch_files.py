@@ -132,13 +132,13 @@ def speak_lines(
             file.flush()
 
         for line in todo:
-            if problem := _problem(bark, line):
+            if problem := problem_of(bark, line):
                 errors[line.id] = f"{line.id}: {problem}"
                 write({"id": line.id, "text": line.text, "error": problem})
         sound = [line for line in todo if line.id not in errors]
         audio_s = 0.0
         with tqdm(total=len(sound), unit="line", disable=None if progress else True) as bar:
-            for row, made in _stream(bark, sound, batch_rows):
+            for row, made in stream_lines(bark, sound, batch_rows):
                 line = sound[row]
                 made.save(out_dir / f"{line.id}.wav")
                 write({"id": line.id, "key": line.key(model), **_facts(made)})
@@ -155,9 +155,10 @@ def speak_lines(
     )
 
 
-def _stream(
+def stream_lines(
     bark: Bark, lines: Sequence[Line], batch_rows: int | None
 ) -> Iterator[tuple[int, Generation]]:
+    """`Bark.stream` for lines; yields (position in `lines`, generation)."""
     if not lines:
         return iter(())
     sampling = {
@@ -182,7 +183,7 @@ def _parse(raw: str) -> dict[str, Any]:
     return fields
 
 
-def _problem(bark: Bark, line: Line) -> str | None:
+def problem_of(bark: Bark, line: Line) -> str | None:
     """Why a line cannot be spoken, if so."""
     try:
         encode_text(bark.runner.tokenizer, line.text, bark.config.tokens)

@@ -29,6 +29,7 @@ from bark_jax.preparation.semantic_tokenizers import (
     load_tokenizer,
     save_tokenizer,
 )
+from bark_jax.preparation.train_tokenizer import TokenizerSettings, train_tokenizer
 from bark_jax.training.manifest import TokenSpec
 from bark_jax.training.records import open_source
 from bark_jax.untrained import untrained_config, vocabulary, write_random
@@ -260,6 +261,38 @@ def test_kmeans_is_trained_on_the_corpus_first(settings, tmp_path, capsys):
 def test_wrong_choices_of_tokens_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         SemanticSettings(**change)
+
+
+@pytest.mark.parametrize("kind", ["kmeans", "phones"])
+def test_a_tokenizer_trained_apart_serves(settings, corpus, tmp_path, kind):
+    asked = TokenizerSettings(
+        manifest=str(corpus), out=str(tmp_path / "t"), kind=kind, rate_hz=25.0, vocab_size=20,
+        workers=0, n_mfcc=12,
+    )  # fmt: skip
+    made, score = train_tokenizer(asked)
+    # four tones and silence: easy, but that thirds cannot be heard
+    assert score < 0.5 if kind == "kmeans" else score > 0.4
+    semantic = SemanticSettings(kind="tokenizer", tokenizer=asked.out)
+    manifest = run(settings, tmp_path / "data", semantic=semantic)
+    assert manifest.spec.semantic_vocab_size == made.vocab_size
+    for record in open_source(tmp_path / "data", "train", with_audio=True)[:3]:
+        np.testing.assert_array_equal(record.semantic, made.encode(record.audio, RATE))
+        if kind == "phones":
+            heard = {made.phones[token // 3] for token in record.semantic}
+            assert heard & set(record.text) and heard <= {*record.text, "pau"}
+    with pytest.raises(FileExistsError, match="is there already"):
+        train_tokenizer(asked)
+
+
+def test_phones_cannot_be_learnt_from_a_corpus_without(tmp_path):
+    (tmp_path / "c.jsonl").write_text('{"audio": "none.wav", "text": "a"}')
+    asked = TokenizerSettings(
+        manifest=str(tmp_path / "c.jsonl"), out=str(tmp_path / "t"), kind="phones", workers=0
+    )
+    with pytest.raises(ValueError, match="there are no clips to train on"):
+        train_tokenizer(asked)
+    with pytest.raises(ValueError, match="kind='magic' is not one of"):
+        dataclasses.replace(asked, kind="magic")
 
 
 @pytest.mark.parametrize(

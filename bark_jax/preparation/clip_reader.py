@@ -6,6 +6,7 @@ Nothing here imports JAX: a worker is then a small process, and starts in a seco
 import collections
 import dataclasses
 import functools
+import hashlib
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from bark_jax.preparation.corpus import Skipped, Utterance
 from bark_jax.preparation.semantic_sources import SemanticSource
 from bark_jax.training.pcm import quantize_audio, restore_audio
 
+ROWS_PER_DRAW = 64
 ROWS_PER_JOB = 8  # a job carries the tokenizer, so it should be worth the way
 
 
@@ -80,6 +82,23 @@ class ClipReader:
                 yield _collect(waiting.popleft())
         while waiting:
             yield _collect(waiting.popleft())
+
+    def draw(
+        self, utterances: Sequence[Utterance], seconds: float
+    ) -> list[tuple[Utterance, ReadClip]]:
+        """As many clips as make about `seconds`, drawn by their ids alone; bad ones passed over."""
+        drawn = sorted(utterances, key=lambda each: hashlib.sha256(f"~{each.id}".encode()).digest())
+        parts = [drawn[i : i + ROWS_PER_DRAW] for i in range(0, len(drawn), ROWS_PER_DRAW)]
+        clips: list[tuple[Utterance, ReadClip]] = []
+        missing = seconds * self._clip.sample_rate
+        for part, results in zip(parts, self.read(parts, None), strict=False):
+            for utterance, result in zip(part, results, strict=True):
+                if isinstance(result, ReadClip) and missing > 0:
+                    clips.append((utterance, result))
+                    missing -= len(result.audio)
+            if missing <= 0:
+                break
+        return clips
 
     def _submit(
         self, utterances: Sequence[Utterance], source: SemanticSource | None

@@ -1,7 +1,6 @@
 """From recordings to training records; see `PrepareSettings`."""
 
 import dataclasses
-import hashlib
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,29 +10,21 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from bark_jax.models.binding import flatten
 from bark_jax.pipeline import Bark
 from bark_jax.preparation.clip_encoder import encode_clips
 from bark_jax.preparation.clip_reader import ClipReader, ReadClip
 from bark_jax.preparation.clips import ClipSettings
 from bark_jax.preparation.corpus import Corpus, Skipped, Utterance, read_corpus
+from bark_jax.preparation.models import ModelSettings, codec_sha256, text_ids
 from bark_jax.preparation.semantic_choice import SemanticSettings, choose_source, train_here
 from bark_jax.preparation.semantic_sources import SemanticSource, Sound
 from bark_jax.preparation.semantic_tokenizers import load_tokenizer, save_tokenizer
 from bark_jax.preparation.shard_builder import Chunk, ShardBuilder, plan_chunks
-from bark_jax.text import piece_ids
 from bark_jax.training.manifest import Manifest, TokenSpec
 from bark_jax.training.pcm import restore_audio
 from bark_jax.training.records import Record
 
 TOKENIZER_DIR = "semantic_tokenizer"  # of the data, if it was trained on them
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelSettings:
-    """The model that the data are for."""
-
-    source: str  # gives codec, text vocabulary and token layout; as in `Bark.from_pretrained`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -151,33 +142,6 @@ def _make_records(
             results[i] = Record(row.id, row.text, row.speaker, ids, clip.semantic, codes_QT, kept)
         report(len(encoded))
     return [results[i] for i in range(len(rows))]
-
-
-def text_ids(bark: Bark, text: str) -> np.ndarray:
-    """Word pieces (n,) int32 of a text that the model can read in full.
-
-    Raises:
-      ValueError: it cannot: too long, empty, or words outside the vocabulary.
-    """
-    tokenizer, layout = bark.runner.tokenizer, bark.config.tokens
-    ids = piece_ids(tokenizer, text, layout)
-    if len(ids) > layout.text_length:
-        raise ValueError(f"its text has {len(ids)} tokens, the model reads {layout.text_length}")
-    if tokenizer.unknown_id in ids:
-        words = [word for word in text.split() if tokenizer.unknown_id in tokenizer.encode(word)]
-        raise ValueError(f"its text has words outside the model's vocabulary: {words[:5]}")
-    return np.array(ids, np.int32)
-
-
-def codec_sha256(bark: Bark) -> str:
-    """Tells the codec that made codes from others, by the parameters that encode."""
-    digest = hashlib.sha256()
-    with bark.runner.params["codec"].on_device() as params:
-        for part in ("encoder", "quantizer"):
-            for name, leaf in sorted(flatten(params[part]).items()):
-                digest.update(f"{part}.{name}".encode())
-                digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()
 
 
 def _check_length(clip: ReadClip, bark: Bark) -> None:

@@ -1,14 +1,13 @@
 """From the settings to the source of semantic tokens; trains a k-means tokenizer if need be."""
 
 import dataclasses
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bark_jax.config import TokenLayout
-from bark_jax.preparation.clip_reader import ClipReader, ReadClip
+from bark_jax.preparation.clip_reader import ClipReader
 from bark_jax.preparation.corpus import Utterance
 from bark_jax.preparation.semantic_features import FeatureConfig
 from bark_jax.preparation.semantic_sources import Arrays, Phones, SemanticSource, Sound
@@ -23,7 +22,6 @@ from bark_jax.preparation.semantic_training import phone_names, train_kmeans
 from bark_jax.training.pcm import restore_audio
 
 KINDS = ("arrays", "kmeans", "phones", "tokenizer")
-ROWS_PER_READ = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,23 +96,14 @@ def train_here(
       ValueError: there is too little sound.
     """
     print("training a semantic tokenizer on the corpus", file=sys.stderr)
-    drawn = sorted(utterances, key=lambda each: hashlib.sha256(f"~{each.id}".encode()).digest())
-    parts = [drawn[i : i + ROWS_PER_READ] for i in range(0, len(drawn), ROWS_PER_READ)]
-    clips, seconds = [], 0.0
-    for results in reader.read(parts, None):
-        for read in results:
-            if isinstance(read, ReadClip) and seconds < settings.train_s:
-                clips.append(restore_audio(read.audio))
-                seconds += len(read.audio) / sample_rate
-        if seconds >= settings.train_s:
-            break
+    clips = [restore_audio(clip.audio) for _, clip in reader.draw(utterances, settings.train_s)]
     config = FeatureConfig(rate_hz=layout.semantic_rate_hz)
     made, unexplained = train_kmeans(
         clips, sample_rate, config, vocab_size=layout.semantic_vocab_size, seed=settings.seed
     )
     print(
-        f"{made.vocab_size} tokens from {seconds:.0f} s; they leave {unexplained:.1%} of the "
-        "variance unexplained",
+        f"{made.vocab_size} tokens from {sum(map(len, clips)) / sample_rate:.0f} s; they leave "
+        f"{unexplained:.1%} of the variance unexplained",
         file=sys.stderr,
     )
     return made

@@ -1,0 +1,58 @@
+"""What preparing data asks of the model that they are for."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from bark_jax.config import STAGES
+from bark_jax.models.binding import flatten
+from bark_jax.pipeline import Bark
+from bark_jax.text import piece_ids
+
+HEAD_VALUES = 4096  # of each array, that tell a whole model from others
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """The model that the data are for."""
+
+    source: str  # gives codec, text vocabulary and token layout; as in `Bark.from_pretrained`
+
+
+def text_ids(bark: Bark, text: str) -> np.ndarray:
+    """Word pieces (n,) int32 of a text that the model can read in full.
+
+    Raises:
+      ValueError: it cannot: too long, empty, or words outside the vocabulary.
+    """
+    tokenizer, layout = bark.runner.tokenizer, bark.config.tokens
+    ids = piece_ids(tokenizer, text, layout)
+    if len(ids) > layout.text_length:
+        raise ValueError(f"its text has {len(ids)} tokens, the model reads {layout.text_length}")
+    if tokenizer.unknown_id in ids:
+        words = [word for word in text.split() if tokenizer.unknown_id in tokenizer.encode(word)]
+        raise ValueError(f"its text has words outside the model's vocabulary: {words[:5]}")
+    return np.array(ids, np.int32)
+
+
+def codec_sha256(bark: Bark) -> str:
+    """Tells the codec that makes codes from others, by all parameters that encode."""
+    digest = hashlib.sha256()
+    with bark.runner.params["codec"].on_device() as params:
+        for part in ("encoder", "quantizer"):
+            for name, leaf in sorted(flatten(params[part]).items()):
+                digest.update(f"{part}.{name}".encode())
+                digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def model_sha256(bark: Bark) -> str:
+    """Tells a model from others by the beginning of every array: training changes them all."""
+    digest = hashlib.sha256()
+    for stage in STAGES:
+        with bark.runner.params[stage].on_device() as params:
+            for name, leaf in sorted(flatten(params).items()):
+                digest.update(f"{stage}.{name}{leaf.shape}".encode())
+                digest.update(np.asarray(leaf.reshape(-1)[:HEAD_VALUES]).tobytes())
+    return digest.hexdigest()
