@@ -49,8 +49,8 @@ def resolve_model(
     """The directory, in this package's format, of the model that `source` names.
 
     Args:
-      source: a directory (ours, Suno's or Hugging Face's layout), "nano", or a repository on the
-        Hugging Face hub, such as "suno/bark".
+      source: a directory (ours, Suno's or Hugging Face's layout); "nano"; "untrained", a tiny
+        model that gives noise; or a repository on the Hugging Face hub, such as "suno/bark".
       revision: branch, tag or commit of the repository.
       local_files_only: use only what is on this machine; HF_HUB_OFFLINE=1 does the same.
       progress: show bars while downloading and converting.
@@ -58,7 +58,7 @@ def resolve_model(
       ModelNotFoundError: there is no such model, or it can't be fetched or converted here.
       ValueError: the files are there and make no valid model.
     """
-    if source == "nano":
+    if source in ("nano", "untrained"):
         return ensure_untrained()
     directory = Path(source).expanduser()
     if directory.is_dir():

@@ -21,7 +21,7 @@ def main(devices: int, data: int, model: int, out: str, process: int, count: int
     mesh = None
     if data * model > 1:
         mesh = jax.make_mesh((data, model), ("data", "model"))
-    bark = Bark.from_pretrained("nano", mesh=mesh)
+    bark = Bark.from_pretrained("untrained", mesh=mesh)
     texts = ["one", "two", "three and four", "five", "six", "seven", "eight", "nine"]
     rows = bark.generate(texts, seed=list(range(8)), sampling=SHORT)
     np.savez(

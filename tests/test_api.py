@@ -273,17 +273,17 @@ def test_constants():
 
 
 @pytest.fixture(scope="module")
-def nano(tmp_path_factory):
+def untrained(tmp_path_factory):
     """The untrained model, loaded without `api`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("nano")))
-        return Bark.from_pretrained("nano")
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        return Bark.from_pretrained("untrained")
 
 
 @pytest.fixture
-def on_nano(nano, monkeypatch):
-    monkeypatch.setenv("BARK_JAX_MODEL", "nano")
-    monkeypatch.setattr(api.Bark, "from_pretrained", lambda source, offload: nano)
+def on_untrained(untrained, monkeypatch):
+    monkeypatch.setenv("BARK_JAX_MODEL", "untrained")
+    monkeypatch.setattr(api.Bark, "from_pretrained", lambda source, offload: untrained)
 
 
 @pytest.mark.parametrize(
@@ -305,14 +305,14 @@ def on_nano(nano, monkeypatch):
         (lambda: api.codec_decode(np.zeros(4, int)), "fine_tokens must be an array of 2 axes"),
     ],
 )
-def test_bad_arguments_raise_what_the_original_raises(on_nano, call, message):
+def test_bad_arguments_raise_what_the_original_raises(on_untrained, call, message):
     with pytest.raises(AssertionError, match=message) as error:
         call()
     assert isinstance(error.value, ValueError)
 
 
-def test_generate_audio_is_the_models_generation(on_nano, nano, capsys):
-    generation = nano.generate("hello there", seed=3)
+def test_generate_audio_is_the_models_generation(on_untrained, untrained, capsys):
+    generation = untrained.generate("hello there", seed=3)
     full, audio = api.generate_audio("hello there", output_full=True, seed=3)
     np.testing.assert_array_equal(full["semantic_prompt"], generation.semantic)
     np.testing.assert_array_equal(full["coarse_prompt"], generation.coarse)
@@ -321,7 +321,7 @@ def test_generate_audio_is_the_models_generation(on_nano, nano, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_full_generation_is_a_history_prompt(on_nano, tmp_path):
+def test_a_full_generation_is_a_history_prompt(on_untrained, tmp_path):
     full, _ = api.generate_audio("hello there", output_full=True, seed=3)
     api.save_as_prompt(str(tmp_path / "me.npz"), full)
     again = [

@@ -15,8 +15,8 @@ SHORT = SamplingConfig.of({"semantic": {"max_duration_s": 0.3}})
 
 
 @pytest.fixture(scope="module")
-def nano():
-    return Bark.from_pretrained("nano")
+def untrained():
+    return Bark.from_pretrained("untrained")
 
 
 def read(path, **kwargs):
@@ -74,34 +74,34 @@ def test_bad_files_are_refused_before_any_work(tmp_path, content, message):
         read(path)
 
 
-def test_every_line_gets_the_audio_that_it_gives_alone(tmp_path, nano, lines):
-    outcome = speak_lines(nano, lines, tmp_path / "out", model="m", batch_rows=2)
+def test_every_line_gets_the_audio_that_it_gives_alone(tmp_path, untrained, lines):
+    outcome = speak_lines(untrained, lines, tmp_path / "out", model="m", batch_rows=2)
     assert (outcome.n_made, outcome.n_skipped, outcome.errors) == (5, 0, [])
     assert {row["id"] for row in rows_of(tmp_path / "out")} == {line.id for line in lines}
     for line in (lines[0], lines[3]):
         audio, rate = soundfile.read(tmp_path / "out" / f"{line.id}.wav", dtype="float32")
-        alone = nano.generate(line.text, seed=line.seed, sampling=line.sampling)
-        assert rate == nano.sample_rate
+        alone = untrained.generate(line.text, seed=line.seed, sampling=line.sampling)
+        assert rate == untrained.sample_rate
         np.testing.assert_allclose(audio, alone.audio, atol=1e-5)  # equal codes; sums in batches
 
 
-def test_a_second_run_makes_what_is_missing_or_has_changed(tmp_path, nano, lines):
+def test_a_second_run_makes_what_is_missing_or_has_changed(tmp_path, untrained, lines):
     out = tmp_path / "out"
-    speak_lines(nano, lines[:2], out, model="m", batch_rows=2)
+    speak_lines(untrained, lines[:2], out, model="m", batch_rows=2)
     with (out / "results.jsonl").open("a") as record:
         record.write('{"id": "0000')  # killed while writing
     (out / f"{lines[1].id}.wav").unlink()
     changed = Line(lines[0].id, "other", None, 1, lines[0].sampling)
-    assert speak_lines(nano, lines[:1], out, model="m").n_skipped == 1
-    assert speak_lines(nano, lines[1:2], out, model="m").n_made == 1
-    assert speak_lines(nano, [changed], out, model="m").n_made == 1
-    assert speak_lines(nano, lines[:1], out, model="another").n_made == 1
+    assert speak_lines(untrained, lines[:1], out, model="m").n_skipped == 1
+    assert speak_lines(untrained, lines[1:2], out, model="m").n_made == 1
+    assert speak_lines(untrained, [changed], out, model="m").n_made == 1
+    assert speak_lines(untrained, lines[:1], out, model="another").n_made == 1
 
 
-def test_a_line_that_cannot_be_spoken_is_recorded_and_the_rest_goes_on(tmp_path, nano, lines):
+def test_a_line_that_cannot_be_spoken_is_recorded_and_the_rest_goes_on(tmp_path, untrained, lines):
     mute = Line("mute", "  ", None, 0, lines[0].sampling)
     unknown = Line("unknown", "hello", "nobody", 0, lines[0].sampling)
-    outcome = speak_lines(nano, [mute, lines[0], unknown], tmp_path, model="m")
+    outcome = speak_lines(untrained, [mute, lines[0], unknown], tmp_path, model="m")
     assert outcome.n_made == 1
     assert len(outcome.errors) == 2
     assert {row["id"] for row in rows_of(tmp_path) if "error" in row} == {"mute", "unknown"}
@@ -129,10 +129,10 @@ def test_wrong_usage_of_batch_files(extra, capsys):
     assert "--out-dir" in (told := capsys.readouterr().err) or "I/N" in told
 
 
-def test_parts_share_the_lines_out(tmp_path, nano, lines):
+def test_parts_share_the_lines_out(tmp_path, untrained, lines):
     made = [
-        speak_lines(nano, lines, tmp_path, model="m", batch_rows=2, part=(i, 2)).n_made
+        speak_lines(untrained, lines, tmp_path, model="m", batch_rows=2, part=(i, 2)).n_made
         for i in range(2)
     ]
     assert made == [3, 2]
-    assert speak_lines(nano, lines, tmp_path, model="m").n_skipped == 5
+    assert speak_lines(untrained, lines, tmp_path, model="m").n_skipped == 5

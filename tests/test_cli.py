@@ -434,7 +434,7 @@ def test_help_needs_no_jax(environment):
 
 def test_the_untrained_model_speaks_noise(environment, tmp_path):
     """Text to a file, then the same through pipes from a second process."""
-    flags = ["--seed", "5", "--max-duration", "0.5"]
+    flags = ["--model", "untrained", "--seed", "5", "--max-duration", "0.5"]
     first = run(environment, "hello there", "-o", str(tmp_path / "a.wav"), *flags)
     assert first.returncode == 0, first.stderr
     assert b"untrained: expect noise" in first.stderr and first.stdout == b""

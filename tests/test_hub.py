@@ -142,9 +142,9 @@ def test_repositories_without_a_model(hub):
     assert not any("evil.safetensors" in path for _, path, _ in hub.requests)
 
 
-def test_nano_and_a_directory_of_ours(ours, tmp_path, monkeypatch):
+def test_the_untrained_model_and_a_directory_of_ours(ours, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert resolve_model("nano") == ensure_untrained()
+    assert resolve_model("untrained") == ensure_untrained()
     assert resolve_model(ours) == ours
     assert resolve_model(str(ours)) == ours
 
