@@ -16,6 +16,7 @@ from flax import nnx
 
 from bark_jax import backend
 from bark_jax.config import GPTConfig
+from bark_jax.models.products import gelu, linear
 
 # (q_BTHK, k_BTHK, v_BTHK) -> mixed values, BTHK. The caller decides what is visible.
 Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
@@ -48,13 +49,7 @@ def matmul(x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
     is_doubled = backend.current().doubles_lone_rows and x.size == x.shape[-1]
     if is_doubled:
         x = jnp.concatenate([x, x])
-    y = jnp.einsum(
-        "...i,oi->...o",
-        x.astype(dtype),
-        weight_OI.astype(dtype),
-        preferred_element_type=jnp.float32,
-        precision=jax.lax.Precision.HIGHEST if dtype == "float32" else None,
-    )
+    y = linear(x, weight_OI, dtype)
     return y[:1] if is_doubled else y
 
 
@@ -120,7 +115,7 @@ class MLP(nnx.Module):
         self.c_proj = Linear(4 * cfg.n_embd, cfg.n_embd, cfg.bias, dtypes, rngs=rngs)
 
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
-        return self.c_proj(jax.nn.gelu(self.c_fc(x_BTD), approximate=False))
+        return self.c_proj(gelu(self.c_fc(x_BTD)))
 
 
 class Block(nnx.Module):
