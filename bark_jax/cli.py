@@ -230,12 +230,13 @@ def generate(
         "voice": args.voice,
         "seed": [secrets.randbits(32) if args.seed is None else args.seed for _ in texts],
         "sampling": args.sampling,
+        "progress": not args.quiet,
     }
     batch_rows = args.batch_size or backend.current().batch_rows
     if len(texts) > batch_rows:
         yield from bark.stream(texts, batch_rows=batch_rows, **options)
     else:
-        results = bark.generate(texts, progress=not args.quiet, **options)
+        results = bark.generate(texts, **options)
         yield from enumerate(cast("list[Generation]", results))  # since texts are a list
 
 

@@ -13,6 +13,7 @@ from bark_jax.config import BarkConfig
 from bark_jax.generation import Generation
 from bark_jax.loading import Source, load
 from bark_jax.models.layers import DTypes
+from bark_jax.progress import counted
 from bark_jax.sampling_config import SamplingConfig
 from bark_jax.stages.checks import (
     check_coarse_context,
@@ -107,7 +108,8 @@ class Bark:
             `Generation`, or None for a voice drawn by the model.
           seed: equal seeds give equal tokens on one platform and dtype.
           sampling: a `SamplingConfig`, or (part of) it as nested dicts.
-          progress: show a bar per stage on stderr if that is a terminal.
+          progress: show a bar per stage on stderr if that is a terminal; one bar of rows where
+            there are too many for one batch.
         Returns:
           One `Generation`, or a list where any argument is a list. A row whose first semantic
           token is the end has empty audio.
@@ -116,7 +118,8 @@ class Bark:
         """
         batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling)
         if batch.n_rows > backend.current().batch_rows:
-            rows = dict(throughput.stream(self.runner, batch, backend.current().batch_rows))
+            made = throughput.stream(self.runner, batch, backend.current().batch_rows)
+            rows = dict(counted(made, batch.n_rows, progress))
             return [rows[i] for i in range(batch.n_rows)]
         made = throughput.generate(self.runner, batch, progress)
         return made if batch.is_list else made[0]
@@ -129,6 +132,7 @@ class Bark:
         seed: int | Sequence[int] = 0,
         sampling: Sampling = None,
         batch_rows: int | None = None,
+        progress: bool = False,
     ) -> Iterator[tuple[int, Generation]]:
         """Speaks any number of texts; yields (row, `Generation`) as rows are ready, in any order.
 
@@ -137,10 +141,12 @@ class Bark:
 
         Args:
           batch_rows: rows under way at a time; None is a measured choice for the platform.
+          progress: show a bar of rows on stderr if that is a terminal.
           text, voice, seed, sampling: as in `generate`.
         """
         batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling)
-        return throughput.stream(self.runner, batch, batch_rows or backend.current().batch_rows)
+        n_rows = batch_rows or backend.current().batch_rows
+        return counted(throughput.stream(self.runner, batch, n_rows), batch.n_rows, progress)
 
     def semantic(
         self,

@@ -2,9 +2,12 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from tqdm import tqdm
+
+Item = TypeVar("Item")
 
 
 @contextlib.contextmanager
@@ -24,3 +27,9 @@ def stage_bar(name: str, total: int, wanted: bool) -> Iterator[Callable[[int], N
         yield report
         bar.total = bar.n  # an early end is an end
         bar.refresh()
+
+
+def counted(items: Iterable[Item], total: int, wanted: bool) -> Iterator[Item]:
+    """The items, with a bar that counts those that have been dealt with."""
+    is_watched = wanted and sys.stderr.isatty()
+    yield from tqdm(items, total=total, unit="row", disable=not is_watched)

@@ -50,7 +50,7 @@ def _stream_part(
             yield from _finish_group(runner, ordered, group, original, timings, n_rows)
             begin = time.perf_counter()
 
-    ended = runner.semantic_stream(ordered, n_rows, {})
+    ended = runner.semantic_stream(ordered, n_rows)
     for item in list(ended) if runner.is_offloaded else ended:
         waiting.append(item)
         if len(waiting) >= 2 * n_rows:

@@ -228,10 +228,12 @@ def test_no_bar_without_a_terminal(bark, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_stream_gives_every_row_its_solo_result(bark):
+def test_a_stream_gives_every_row_its_solo_result(bark, monkeypatch, capsys):
     texts = [f"{'ab' * (i % 4)} c" for i in range(7)]
     seeds = list(range(20, 27))
-    rows = dict(bark.stream(texts, seed=seeds, batch_rows=2))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    rows = dict(bark.stream(texts, seed=seeds, batch_rows=2, progress=True))
+    assert "7/7" in capsys.readouterr().err
     assert sorted(rows) == list(range(7))
     for i in range(7):
         check_equal(rows[i], bark.generate(texts[i], seed=seeds[i]))

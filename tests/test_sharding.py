@@ -1,5 +1,6 @@
 """A mesh of devices gives the tokens of one device: forced host devices, and two processes."""
 
+import dataclasses
 import os
 import socket
 import subprocess
@@ -11,6 +12,8 @@ import pytest
 from jax.sharding import AxisType
 
 from bark_jax.sharding import checked_mesh
+from bark_jax.stages import runner
+from tests import tiny
 
 
 def start(out, devices, data, model, *process):
@@ -61,6 +64,26 @@ def test_two_processes_give_the_tokens_of_one(tmp_path, one_device):
         finish(process)
     for out in outs:
         check_equal(out, one_device)
+
+
+def test_a_mesh_is_in_use_only_while_a_stream_computes(monkeypatch):
+    """Not while the caller works on the rows that it has got."""
+
+    def axes() -> tuple[str, ...]:
+        return jax.sharding.get_abstract_mesh().axis_names
+
+    def compute(params, requests, n_rows, **_):
+        for row in range(len(requests)):
+            assert axes() == ("data",)
+            yield row, None
+
+    monkeypatch.setattr(runner, "stream_semantic", compute)
+    bark = tiny.make_bark()
+    mesh = checked_mesh(jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,)))
+    sharded = dataclasses.replace(bark.runner, mesh=mesh)
+    batch = bark._batch(text=["one", "two", "three"], voice=None, seed=0, sampling=None)
+    seen = [(row, axes()) for row, _ in sharded.semantic_stream(batch, n_rows=2)]
+    assert seen == [(0, ()), (1, ()), (2, ())]
 
 
 def test_other_axes_are_refused():

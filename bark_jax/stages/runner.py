@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import jax
@@ -60,17 +60,21 @@ class StageRunner:
         with self._running("semantic", max(limits), progress, timings) as run:
             return run(semantic_stage.generate_semantic, prompts_BT, rows, noise_B)
 
-    def semantic_stream(
-        self, batch: Batch, n_rows: int, timings: Timings
-    ) -> Iterator[tuple[int, SemanticResult]]:
+    def semantic_stream(self, batch: Batch, n_rows: int) -> Iterator[tuple[int, SemanticResult]]:
         """Texts to semantic tokens, (row, result) as rows end, `n_rows` under way at a time."""
         rows = per_row("semantic", batch.sampling.semantic, batch.n_rows)
         requests = [
             Request(prompt_T, {name: values[i] for name, values in rows.items()}, batch.seeds[i])
             for i, prompt_T in enumerate(self._prompts(batch))
         ]
-        with self._running("semantic", len(requests), False, timings) as run:
-            yield from run(stream_semantic, requests, n_rows)
+        with self.params["semantic"].on_device() as params:
+            ended = stream_semantic(params, requests, n_rows, cfg=self.config, dtypes=self.dtypes)
+            while True:
+                with self._mesh_in_use():  # and not while the caller works on what it has got
+                    row = next(ended, None)
+                if row is None:
+                    return
+                yield row
 
     def coarse(
         self,
@@ -155,9 +159,11 @@ class StageRunner:
     @contextmanager
     def _on_device(self, stage: str) -> Iterator[Params]:
         """Parameters of a stage, with the mesh set for what is computed with them."""
-        with nullcontext() if self.mesh is None else jax.set_mesh(self.mesh):
-            with self.params[stage].on_device() as params:
-                yield params
+        with self._mesh_in_use(), self.params[stage].on_device() as params:
+            yield params
+
+    def _mesh_in_use(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self.mesh is None else jax.set_mesh(self.mesh)
 
     @contextmanager
     def _running(
