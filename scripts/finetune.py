@@ -26,6 +26,8 @@ def main(composed: DictConfig) -> None:
         ValueError, OSError, ImportError, RuntimeError, ArithmeticError, OmegaConfBaseException
     ) as error:  # fmt: skip
         sys.exit(f"error: {error}")
+    if outcome.reason == "dry run":
+        return
     if outcome.export is None:
         print(f"stopped after step {outcome.step}; the same command goes on", file=sys.stderr)
     else:

@@ -46,7 +46,7 @@ RANKS = [
     ["training.tasks", "training.optimizer", "training.trainable", "training.mesh"],
     ["training.journal", "training.checkpoints", "training.schedule", "training.export"],
     ["training.new_model", "training.samples", "training.step", "training.batches"],
-    ["training.settings"],
+    ["training.settings", "training.estimate"],
     ["training.loop", "training.rundir"],
     ["training.finetune"],
     ["preparation", "preparation.corpus", "preparation.clips", "preparation.semantic_features"],

@@ -23,6 +23,7 @@ from bark_jax.text import Tokenizer
 from bark_jax.tracking import NullTracker, make_tracker
 from bark_jax.training.batches import Part, evaluation_batches, training_batches
 from bark_jax.training.checkpoints import Checkpoints
+from bark_jax.training.estimate import estimate
 from bark_jax.training.examples import Examples
 from bark_jax.training.export import export_model
 from bark_jax.training.journal import Journal, Means
@@ -45,10 +46,10 @@ from bark_jax.training.trainable import EMBEDDINGS, Trainable
 class Outcome:
     """How a run, or its part between two stops, ended."""
 
-    reason: str  # "steps", "time" or "signal"; after a signal the same command goes on
+    reason: str  # "steps", "time"; "signal": the same command goes on; "dry run"
     step: int
     eval_loss: float | None
-    export: Path | None  # model directory, unless stopped by a signal
+    export: Path | None  # model directory, once the run is at its end
 
 
 def finetune(settings: Settings) -> Outcome:
@@ -68,8 +69,8 @@ def finetune(settings: Settings) -> Outcome:
         check_data(manifest, task, init)
         with contextlib.ExitStack() as stack:
             loop = _assemble(settings, manifest, init, task, out, stack)
-            reason = loop.run()
-            if reason == "signal":
+            reason = "dry run" if settings.dry_run else loop.run()
+            if reason in ("signal", "dry run"):
                 return Outcome(reason, loop.step, loop.eval_loss, None)
             _export(settings, loop, init, out)
         return Outcome(reason, loop.step, loop.eval_loss, out / "export")
@@ -133,6 +134,7 @@ def _assemble(
     else:
         params = load_stage(init, settings.stage, "float32")
     state = recipe.init(params, key)
+    _say_cost(settings, recipe, state, examples)
     mesh = make_mesh(settings.mesh, settings.batch_size // settings.accumulate)
     stepper = Stepper(recipe, mesh, state)
     state = stepper.place(state)
@@ -177,6 +179,16 @@ def _assemble(
         step=step or 0,
         saved=step,
     )
+
+
+def _say_cost(settings: Settings, recipe: Recipe, state: TrainState, examples: Examples) -> None:
+    """What the run is going to take, on stderr."""
+    example = examples(0, np.random.default_rng(0))
+    rows = settings.batch_size // settings.accumulate
+    cost = estimate(recipe, state, example, micro=settings.accumulate, rows=rows)
+    if jax.process_index() == 0:
+        print(f"training     {settings.stage} on {jax.device_count()} devices", file=sys.stderr)
+        print("\n".join(cost.lines()), file=sys.stderr)
 
 
 def _evaluation(settings: Settings, manifest: Manifest, task: Task, part: Part) -> list:

@@ -44,7 +44,9 @@ def open_run(settings: Settings) -> Iterator[Path]:
 
 
 def _check_same_run(path: Path, settings: Settings) -> None:
-    if not path.is_file():
+    """A run without a checkpoint yet may begin again in any way."""
+    has_steps = any(step.name.isdigit() for step in path.parent.glob("checkpoints/*"))
+    if not (has_steps and path.is_file()):
         return
     before, now = yaml.safe_load(path.read_text(encoding="utf-8")) or {}, _plain(settings)
     changed = [

@@ -14,7 +14,7 @@ from bark_jax.training.trainable import LoraSettings
 FREE = {
     "steps", "max_minutes", "steps_per_call", "log_every", "eval_every", "save_every", "keep",
     "sample_every", "sample_texts", "sample_voice", "export", "mesh", "loader", "tracking",
-    "distributed", "out",
+    "distributed", "out", "dry_run",
 }  # fmt: skip
 
 
@@ -62,6 +62,7 @@ class Settings:
     sample_texts: tuple[str, ...] = ("Hello, this is a sample.",)
     sample_voice: str | None = None
     export: str = "last"  # or "best", by eval_loss
+    dry_run: bool = False  # only say what the run would take
 
     mesh: MeshSettings = dataclasses.field(default_factory=MeshSettings)
     loader: LoaderSettings = dataclasses.field(default_factory=LoaderSettings)
