@@ -32,6 +32,7 @@ class CodecTask:
     start_codebooks: float = 0.03  # share of a run after which new codebooks are set
     waveform: float = 2.0  # what the mean |difference| of samples counts
     commitment: float = 0.05  # what the latents' distance from their codes counts
+    decoder_only: bool = False  # codes keep their meaning: data and models made with them stay fit
     spectral: SpectralSettings = dataclasses.field(default_factory=SpectralSettings)
     codebooks: CodebookSettings = dataclasses.field(default_factory=CodebookSettings)
 
@@ -77,7 +78,7 @@ class CodecTask:
 
     def is_trained(self, name: str) -> bool:
         """Codebooks follow the latents by moving averages instead."""
-        return not name.startswith("quantizer.")
+        return name.startswith("decoder." if self.decoder_only else ("encoder.", "decoder."))
 
     def loss(
         self, params: Params, batch: Batch, key: jax.Array | None, progress: jax.Array
@@ -88,6 +89,8 @@ class CodecTask:
         inside_BS = jnp.arange(samples_BS.shape[1])[None] < n_samples_B[:, None]
         inside_BT = inside_BS[:, :: self.cfg.codec.hop_length].astype(jnp.float32)
         latents_BTL = codec.encoder(samples_BS)
+        if self.decoder_only:
+            latents_BTL = jax.lax.stop_gradient(latents_BTL)
         quantizer = params["quantizer"]
         updates: Params = {}
         counts: dict[str, jax.Array] = {}
@@ -97,11 +100,12 @@ class CodecTask:
             key_n, key_start, key_follow = jax.random.split(key, 3)
             n_codebooks_B = self._draw_n_codebooks(key_n, len(samples_BS))
             kept_BTL = jax.lax.stop_gradient(latents_BTL)
-            quantizer = self._started(kept_BTL, quantizer, progress, key_start)
+            if not self.decoder_only:
+                quantizer = self._started(kept_BTL, quantizer, progress, key_start)
         is_set = jnp.all(quantizer["inited"] > 0)
         quantized = codebooks.quantize(latents_BTL, n_codebooks_B, quantizer["embed"])
         decoded_BS = codec.decoder(jnp.where(is_set, quantized.latents_BTL, latents_BTL))
-        if key is not None:
+        if key is not None and not self.decoder_only:
             followed, n_chosen_Q = codebooks.follow(
                 kept_BTL, quantized.codes_BQT, inside_BT, quantizer, self.codebooks, key_follow
             )
