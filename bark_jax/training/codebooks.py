@@ -75,9 +75,11 @@ def start(latents_BTL: jax.Array, params: Params, key: jax.Array) -> Params:
 
     def one(carry: tuple[jax.Array, jax.Array], codebook: Params):
         rest_BTL, key = carry
-        key, own = jax.random.split(key)
+        key, own, noise = jax.random.split(key, 3)
         is_set = codebook["inited"] > 0
         random_VL = _draw(rest_BTL, codebook["embed"].shape[0], own)
+        spread_1L = SPREAD * rest_BTL.std((0, 1))[None]
+        random_VL += spread_1L * jax.random.normal(noise, random_VL.shape)
         embed_VL = jnp.where(is_set, codebook["embed"], random_VL)
         new = {
             "embed": embed_VL,
@@ -136,10 +138,6 @@ def follow(
 
 
 def _draw(latents_BTL: jax.Array, n_codes: int, key: jax.Array) -> jax.Array:
-    """`n_codes` of the latents, slightly moved."""
-    which, noise = jax.random.split(key)
-    L = latents_BTL.shape[-1]
-    latents_NL = latents_BTL.reshape(-1, L)
-    picked_V = jax.random.randint(which, (n_codes,), 0, len(latents_NL))
-    spread_1L = SPREAD * latents_NL.std(0, keepdims=True)
-    return latents_NL[picked_V] + spread_1L * jax.random.normal(noise, (n_codes, L))
+    """`n_codes` of the latents (n_codes, L)."""
+    latents_NL = latents_BTL.reshape(-1, latents_BTL.shape[-1])
+    return latents_NL[jax.random.randint(key, (n_codes,), 0, len(latents_NL))]
