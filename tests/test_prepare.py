@@ -213,12 +213,15 @@ def test_arrays_are_cut_to_what_was_kept_of_the_recording(settings, tmp_path):
 
 def test_arrays_that_do_not_fit_are_skipped(settings, tmp_path):
     folder = tmp_path / "corpus"
-    path = write_corpus(folder, n=6)
+    path = write_corpus(folder, n=8)
     np.save(folder / "0.npy", np.arange(5))
     np.save(folder / "1.npy", np.full(60, LAYOUT.semantic_vocab_size))
     np.save(folder / "2.npy", np.zeros((9, 2), np.int32))
     np.save(folder / "3.npy", np.array([{}]), allow_pickle=True)
     (folder / "4.npy").unlink()
+    (folder / "5.npy").write_bytes(b"")
+    np.savez(folder / "arrays.npz", a=np.arange(30))
+    (folder / "arrays.npz").replace(folder / "6.npy")
     changes = {"manifest": str(path), "semantic": SemanticSettings(kind="arrays")}
     out = tmp_path / "out"
     assert run(settings, out, **changes).n_records("train") == 1
@@ -229,8 +232,10 @@ def test_arrays_that_do_not_fit_are_skipped(settings, tmp_path):
     assert "semantic has 5 tokens (0.20 s), the recording has sound up to" in skipped["0"]
     assert "want 0 … 71" in skipped["1"]
     assert "has shape (9, 2)" in skipped["2"]
-    assert "allow_pickle=False" in skipped["3"]
+    assert "is no .npy file of numbers" in skipped["3"]
     assert "No such file" in skipped["4"]
+    assert "is no .npy file of numbers" in skipped["5"]
+    assert "has shape None" in skipped["6"]
 
 
 def test_kmeans_is_trained_on_the_corpus_first(settings, tmp_path, capsys):
@@ -373,12 +378,24 @@ def test_settings_compose(tmp_path):
         assert from_hydra(PrepareSettings, chosen).semantic.tokenizer == "t"
 
 
+def children(pid):
+    """Processes that a process has started."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in tasks for child in path.read_text().split()]
+
+
+def is_running(pid):
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
 @pytest.mark.expensive
 def test_a_killed_run_goes_on_to_the_same_files(settings, corpus, model, tmp_path):
     """With SIGKILL, at several moments, through the script."""
     command = [
         sys.executable, str(ROOT / "scripts" / "prepare_data.py"), f"manifest={corpus}",
-        f"model.source={model}", "semantic=kmeans", "eval_share=0.1", "chunk_rows=2", "batch_s=8",
+        f"model.source={model}", "semantic=kmeans", "eval_share=0.1", "chunk_rows=2",
+        "batch_s=1.28", "workers=2",
     ]  # fmt: skip
     environment = {**os.environ, "BARK_JAX_COMPILE_CACHE": "off"}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -387,8 +404,13 @@ def test_a_killed_run_goes_on_to_the_same_files(settings, corpus, model, tmp_pat
         process = subprocess.Popen([*command, f"out={killed}"], env=environment)
         while process.poll() is None and len(list(killed.glob("progress/*-*.json"))) < n_notes:
             time.sleep(0.005)
+        workers = children(process.pid)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        deadline = time.monotonic() + 60
+        while any(map(is_running, workers)):
+            assert time.monotonic() < deadline, "workers outlive the run that started them"
+            time.sleep(0.1)
     assert not (killed / "manifest.json").exists()
     subprocess.run([*command, f"out={killed}"], check=True, env=environment)
     assert contents(killed) == contents(whole)

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -53,10 +54,14 @@ class ClipReader:
         if workers is not None and workers < 0:
             raise ValueError(f"workers={workers} is less than 0")
         self._clip = clip
-        n_workers = len(os.sched_getaffinity(0)) if workers is None else workers
+        n_workers = _n_cores() if workers is None else workers
         # Spawned, as a fork of a process that runs JAX may hang.
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(n_workers, context) if n_workers else None
+        self._pool = (
+            ProcessPoolExecutor(n_workers, context, initializer=_end_with_parent)
+            if n_workers
+            else None
+        )
 
     def __enter__(self) -> "ClipReader":
         return self
@@ -108,6 +113,23 @@ class ClipReader:
             for i in range(0, len(utterances), ROWS_PER_JOB)
         ]
         return jobs if self._pool is None else [self._pool.submit(job).result for job in jobs]
+
+
+def _n_cores() -> int:
+    """That this process may use; macOS does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _end_with_parent() -> None:
+    """In a worker: a parent that is killed cannot end its workers, which would wait for ever."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _collect(jobs: Sequence[Callable[[], list[ReadClip | Skipped]]]) -> list[ReadClip | Skipped]:

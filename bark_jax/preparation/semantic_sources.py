@@ -1,7 +1,9 @@
 """Where the semantic tokens of an utterance come from: its arrays, its phones, or its sound."""
 
 import dataclasses
+import zipfile
 from fractions import Fraction
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -36,10 +38,7 @@ class Arrays:
     def tokens(self, utterance: Utterance, clip: Clip, sample_rate: int) -> np.ndarray:
         if utterance.semantic is None:
             raise ValueError("it has no 'semantic', which semantic=arrays needs")
-        array = np.load(utterance.semantic, allow_pickle=False)
-        if array.ndim != 1:
-            raise ValueError(f"semantic has shape {array.shape}, want (N,)")
-        whole = check_ids("semantic", array, self.vocab_size)
+        whole = check_ids("semantic", _load_vector(utterance.semantic), self.vocab_size)
         begin = round(clip.begin_s * self.rate_hz)
         wanted = n_tokens(len(clip.audio), sample_rate, self.rate_hz)
         part = whole[begin : begin + wanted]
@@ -82,3 +81,15 @@ class Sound:
 
     def tokens(self, utterance: Utterance, clip: Clip, sample_rate: int) -> np.ndarray:
         return self.tokenizer.encode(clip.audio, sample_rate)
+
+
+def _load_vector(path: Path) -> np.ndarray:
+    """The array (N,) in an .npy file."""
+    try:
+        # Mapped, so that a header that lies cannot ask for memory.
+        array = np.load(path, allow_pickle=False, mmap_mode="r")
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"semantic: {path} is no .npy file of numbers: {error}") from error
+    if not isinstance(array, np.ndarray) or array.ndim != 1:
+        raise ValueError(f"semantic has shape {getattr(array, 'shape', None)}, want (N,)")
+    return array
