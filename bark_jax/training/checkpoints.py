@@ -4,8 +4,9 @@ A step holds the arrays of the run and, as JSON, what the host needs to go on: t
 data, the seconds spent, means not yet logged. It appears under its name only when complete.
 """
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,19 @@ class Checkpoints:
     def save(
         self, step: int, arrays: Any, host: Mapping[str, Any], eval_loss: float | None
     ) -> None:
-        """Begins to save; returns as soon as the arrays may change again."""
-        self._checkpointer.save_async(
-            step,
-            arrays,
-            force=True,
-            metrics=None if eval_loss is None else {BY: eval_loss},
-            custom_metadata=dict(host),
-        )
+        """Begins to save; returns as soon as the arrays may change again.
+
+        Raises:
+          OSError: this or the save before cannot be written; those before it are kept.
+        """
+        with self._failure_named():
+            self._checkpointer.save_async(
+                step,
+                arrays,
+                force=True,
+                metrics=None if eval_loss is None else {BY: eval_loss},
+                custom_metadata=dict(host),
+            )
 
     def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
         """The arrays of a step, laid out as those of `like`, and its host data.
@@ -76,13 +82,28 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Until everything is on disk. Raises OSError where it cannot be written."""
-        self._checkpointer.wait()
+        with self._failure_named():
+            self._checkpointer.wait()
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._checkpointer.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._checkpointer.close()
+            return
+        with contextlib.suppress(Exception):  # the error under way says what is wrong
+            self._checkpointer.close()
+
+    @contextlib.contextmanager
+    def _failure_named(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise OSError(
+                f"cannot save to {self._checkpointer.directory}: {error}. The checkpoints before "
+                "are kept; with room on the disk the same command goes on"
+            ) from error
 
 
 def _loss(metrics: Any) -> float:

@@ -1,6 +1,7 @@
 """AdamW with warm-up and cosine decay, whose learning rate follows the share of the run done."""
 
 import dataclasses
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +47,15 @@ def make_optimizer(settings: OptimizerSettings) -> optax.GradientTransformation:
         optax.scale_by_adam(settings.beta1, settings.beta2, settings.epsilon),
         optax.add_decayed_weights(settings.weight_decay, mask=_is_matrix),
     )
+
+
+def descent(
+    settings: OptimizerSettings, gradients: Params, state: optax.OptState, params: Params
+) -> tuple[Params, optax.OptState]:
+    """What a learning rate of 1 would take away from `params`, and the state after."""
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes its counter with floats
+        updates, state = make_optimizer(settings).update(gradients, state, params)
+    return cast(Params, updates), state
 
 
 def learning_rate(settings: OptimizerSettings, step: jax.Array, progress: jax.Array) -> jax.Array:

@@ -12,7 +12,12 @@ from jax.sharding import Mesh
 
 from bark_jax.models.binding import Params, flatten, unflatten
 from bark_jax.training.mesh import place_state, replicated, state_sharding
-from bark_jax.training.optimizer import OptimizerSettings, learning_rate, make_optimizer
+from bark_jax.training.optimizer import (
+    OptimizerSettings,
+    descent,
+    learning_rate,
+    make_optimizer,
+)
 from bark_jax.training.task import Batch, LossSums, Task
 from bark_jax.training.trainable import Trainable
 
@@ -114,13 +119,12 @@ def train_step(
     gradients, sums, kept = accumulate(recipe, state, micro, progress)
     gradients = jax.tree.map(lambda g: g / _weight(sums["loss"]), gradients)
     rate = learning_rate(recipe.optimizer, state.step, progress)
-    optimizer = make_optimizer(recipe.optimizer)
-    updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.changed)
+    updates, optimizer_state = descent(recipe.optimizer, gradients, state.optimizer, state.changed)
     changed = jax.tree.map(lambda p, u: p - rate * u, state.changed, updates)
     metrics = {name: total[0] / _weight(total) for name, total in sums.items()}
     metrics |= {
         "learning_rate": rate,
-        "grad_norm": optax.global_norm(gradients),
+        "grad_norm": optax.tree.norm(gradients),
         "targets": sums["loss"][1],
     }
     state = TrainState(
