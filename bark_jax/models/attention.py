@@ -67,8 +67,10 @@ def attend_cache(
 def _mix_slots_last(
     q_BHK: jax.Array, cache: SlotsLast, visible_BM: jax.Array, dtypes: DTypes
 ) -> jax.Array:
-    probs_BHM = jax.nn.softmax(_past_logits(q_BHK, cache, visible_BM, dtypes))
-    return product("BHM,BHKM->BHK", probs_BHM, cache.v_BHKM, dtypes.compute)
+    logits_BHM = _multiply("BHK,BHKM->BHM", q_BHK, cache.k_GBHKM, dtypes.compute)
+    logits_BHM = jnp.where(visible_BM[:, None], logits_BHM, -jnp.inf)
+    probs_BHM = jax.nn.softmax(logits_BHM * q_BHK.shape[-1] ** -0.5)
+    return _multiply("BHM,BHKM->BHK", probs_BHM, cache.v_GBHKM, dtypes.compute)
 
 
 def _mix_heads_together(
@@ -95,16 +97,25 @@ def _mix_apart(
     visible_BM: jax.Array,
     dtypes: DTypes,
 ) -> jax.Array:
-    """Over a cache that does not hold the new position yet, and over that position."""
-    past_BHM = _past_logits(q_B1HK[:, 0], cache, visible_BM, dtypes)
-    own_BH1 = product("BTHK,BTHK->BHT", q_B1HK, k_B1HK, dtypes.compute) * q_B1HK.shape[-1] ** -0.5
-    probs = jax.nn.softmax(jnp.concatenate([past_BHM, own_BH1], axis=-1))
-    mixed_BHK = product("BHM,BHKM->BHK", probs[..., :-1], cache.v_BHKM, dtypes.compute)
+    """Over a cache that does not hold the new position yet, and over that position.
+
+    Scaled with the softmax: where the logits were scaled before, on CPU, the products of heads
+    that lie apart waited for each other (51 ms a step against 46, small model, 8 rows).
+    """
+    q_BHK = q_B1HK[:, 0]
+    past_BHM = _multiply("BHK,BHKM->BHM", q_BHK, cache.k_GBHKM, dtypes.compute)
+    past_BHM = jnp.where(visible_BM[:, None], past_BHM, -jnp.inf)
+    own_BH1 = product("BTHK,BTHK->BHT", q_B1HK, k_B1HK, dtypes.compute)
+    logits = jnp.concatenate([past_BHM, own_BH1], axis=-1)
+    probs = jax.nn.softmax(logits * q_BHK.shape[-1] ** -0.5)
+    mixed_BHK = _multiply("BHM,BHKM->BHK", probs[..., :-1], cache.v_GBHKM, dtypes.compute)
     return mixed_BHK + probs[..., -1:] * v_B1HK[:, 0].astype(dtypes.compute).astype(jnp.float32)
 
 
-def _past_logits(
-    q_BHK: jax.Array, cache: SlotsLast, visible_BM: jax.Array, dtypes: DTypes
+def _multiply(
+    subscripts: str, of_heads: jax.Array, cache_GBHKM: tuple[jax.Array, ...], dtype: str
 ) -> jax.Array:
-    logits_BHM = product("BHK,BHKM->BHM", q_BHK, cache.k_BHKM, dtypes.compute)
-    return jnp.where(visible_BM[:, None], logits_BHM * q_BHK.shape[-1] ** -0.5, -jnp.inf)
+    """`product` of (B, H, …) with keys or values whose heads lie in one array or in several."""
+    groups = jnp.split(of_heads, len(cache_GBHKM), axis=1)
+    made = [product(subscripts, a, b, dtype) for a, b in zip(groups, cache_GBHKM, strict=True)]
+    return jnp.concatenate(made, axis=1)

@@ -12,30 +12,39 @@ class SlotsLast:
     """Keys and values with slots as the last axis; unwritten slots hold zeros.
 
     On CPU both products then read the cache along memory (2.1 ms against 31.7 ms with slots
-    first, small model, 1024 slots).
+    first, small model, 1024 slots). Heads lie in one array, or each in an array of its own: XLA on
+    CPU runs a batched product on one core, but many that do not wait for each other on all.
     """
 
-    k_BHKM: jax.Array
-    v_BHKM: jax.Array
+    k_GBHKM: tuple[jax.Array, ...]  # one array of H heads, or H arrays of one head
+    v_GBHKM: tuple[jax.Array, ...]
 
     @classmethod
     def of_prompt(cls, k_BPHK: jax.Array, v_BPHK: jax.Array, slots: int, dtype: str):
         """A cache of `slots` slots whose first P hold the prompt."""
+        B, P, H, _ = k_BPHK.shape
+        n_groups = H if B > 1 and backend.current().splits_heads else 1
 
-        def place(z_BPHK: jax.Array) -> jax.Array:
+        def place(z_BPHK: jax.Array) -> tuple[jax.Array, ...]:
             z_BHKP = z_BPHK.astype(dtype).transpose(0, 2, 3, 1)
-            return jnp.pad(z_BHKP, ((0, 0), (0, 0), (0, 0), (0, slots - z_BHKP.shape[-1])))
+            z_BHKM = jnp.pad(z_BHKP, ((0, 0), (0, 0), (0, 0), (0, slots - P)))
+            return tuple(jnp.split(z_BHKM, n_groups, axis=1))
 
         return cls(place(k_BPHK), place(v_BPHK))
 
     def write(self, k_B1HK: jax.Array, v_B1HK: jax.Array, slot: jax.Array) -> "SlotsLast":
         """Puts one position of every row into the same slot."""
 
-        def put(cache_BHKM: jax.Array, z_B1HK: jax.Array) -> jax.Array:
-            z_BHK1 = z_B1HK.astype(cache_BHKM.dtype).transpose(0, 2, 3, 1)
-            return jax.lax.dynamic_update_slice(cache_BHKM, z_BHK1, (0, 0, 0, slot))
+        def put(cache_GBHKM: tuple[jax.Array, ...], z_B1HK: jax.Array) -> tuple[jax.Array, ...]:
+            z_BHK1 = z_B1HK.astype(cache_GBHKM[0].dtype).transpose(0, 2, 3, 1)
+            return tuple(
+                jax.lax.dynamic_update_slice(cache_BHKM, group_BHK1, (0, 0, 0, slot))
+                for cache_BHKM, group_BHK1 in zip(
+                    cache_GBHKM, jnp.split(z_BHK1, len(cache_GBHKM), axis=1), strict=True
+                )
+            )
 
-        return SlotsLast(put(self.k_BHKM, k_B1HK), put(self.v_BHKM, v_B1HK))
+        return SlotsLast(put(self.k_GBHKM, k_B1HK), put(self.v_GBHKM, v_B1HK))
 
 
 @flax.struct.dataclass

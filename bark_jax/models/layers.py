@@ -16,7 +16,7 @@ from flax import nnx
 
 from bark_jax import backend
 from bark_jax.config import GPTConfig
-from bark_jax.models.products import gelu, linear
+from bark_jax.models.products import gelu, linear, product
 
 # (q_BTHK, k_BTHK, v_BTHK) -> mixed values, BTHK. The caller decides what is visible.
 Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
@@ -46,11 +46,15 @@ class DTypes:
 
 def matmul(x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
     """`x @ weight.T` with inputs in `dtype`, in float32 with full precision where that is it."""
-    is_doubled = backend.current().doubles_lone_rows and x.size == x.shape[-1]
-    if is_doubled:
-        x = jnp.concatenate([x, x])
-    y = linear(x, weight_OI, dtype)
-    return y[:1] if is_doubled else y
+    n_rows = x.size // x.shape[-1]
+    if n_rows == 1 and backend.current().doubles_lone_rows:
+        return linear(jnp.concatenate([x, x]), weight_OI, dtype)[:1]
+    if 1 < n_rows <= backend.current().most_turned_rows:
+        # the barriers keep the compiler from turning the product round again
+        x_IN = jax.lax.optimization_barrier(x.reshape(n_rows, -1).T)
+        y_ON = jax.lax.optimization_barrier(product("oi,in->on", weight_OI, x_IN, dtype))
+        return y_ON.T.reshape(*x.shape[:-1], -1)
+    return linear(x, weight_OI, dtype)
 
 
 def _last_axis(vector: jax.Array, x: jax.Array) -> jax.Array:
