@@ -6,7 +6,7 @@ import numpy as np
 
 N_MELS, HIGHEST_HZ = 96, 12_000
 HOP_S = 0.0125  # of one column
-MIN_COLUMNS = 80  # so that a short recording is a picture too
+MIN_COLUMNS = 4  # of a picture of next to nothing
 RANGE_DB = 80.0  # from the loudest point down
 
 

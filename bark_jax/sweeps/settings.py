@@ -75,8 +75,9 @@ class PointSettings:
     tracking: SweepTrackingSettings = SweepTrackingSettings()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**64:
-            raise ValueError(f"seed={self.seed} is not allowed; want a whole number in 0 … 2**64-1")
+        is_whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
+        if not is_whole or not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed={self.seed!r} is not allowed; want a whole number in 0 … 2**64-1")
         if not isinstance(self.text, str) or not self.text.strip():
             raise ValueError(f"prompts.text={self.text!r} is no text")
         if self.voice is not None and not isinstance(self.voice, str):

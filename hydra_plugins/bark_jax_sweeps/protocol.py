@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from hydra.errors import HydraException
+from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, open_dict, read_write
 
 
@@ -35,11 +35,11 @@ def points_of(task_function: Any, plugin: str) -> Points:
     """The task function's `points`.
 
     Raises:
-      HydraException: it has none.
+      CompactHydraException: it has none.
     """
     found = getattr(task_function, "points", None)
     if found is None:
-        raise HydraException(
+        raise CompactHydraException(
             f"{plugin} runs scripts/sweep.py and task functions that have its `points` attribute; "
             f"{getattr(task_function, '__name__', task_function)} has none"
         )

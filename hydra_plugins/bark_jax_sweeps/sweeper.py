@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,6 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
-from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -54,8 +54,8 @@ class PointsSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Runs every job that is not done.
 
-        Raises:
-          HydraException: a mistake, found before anything has run; or jobs that have failed.
+        Ends the program with one line and exit code 1 (Hydra would show a traceback): for a
+        mistake before anything has run, and for jobs that have failed when all have ended.
         """
         assert self.config is not None and self.launcher is not None
         sweep_dir = Path(str(self.config.hydra.sweep.dir))
@@ -63,7 +63,7 @@ class PointsSweeper(BasicSweeper):
         try:
             names = self.points.plan([config for _, config in jobs], sweep_dir)
         except (ValueError, OSError, ImportError) as error:
-            raise HydraException(f"error: {error}") from error
+            sys.exit(f"error: {error}")
         OmegaConf.save(self.config, sweep_dir / "multirun.yaml")
         todo = [
             [*overrides, f"hydra.sweep.subdir={name}"]
@@ -72,15 +72,16 @@ class PointsSweeper(BasicSweeper):
         ]
         returns: list[Sequence[JobReturn]] = []
         wanted = [name for name in names if name is not None]
+        chunks = self.split_overrides_to_chunks(todo, self.max_batch_size) if todo else []
         try:
             with self.points.watching([sweep_dir / name for name in wanted]):
-                for chunk in self.split_overrides_to_chunks(todo, self.max_batch_size or -1):
+                for chunk in chunks:
                     first = sum(map(len, returns))
                     returns.append(self.launcher.launch(chunk, initial_job_idx=first))
         finally:
             problem = self.points.finish(sweep_dir, wanted)
         if problem:
-            raise HydraException(f"error: {problem}")
+            sys.exit(f"error: {problem}")
         return returns
 
     def _jobs(self, arguments: list[str]) -> Iterator[tuple[list[str], DictConfig]]:
@@ -91,23 +92,21 @@ class PointsSweeper(BasicSweeper):
             [*self._parse_config(), *arguments]
         )
 
-        def compose(job: list[str]) -> DictConfig:
-            return loader.load_sweep_config(master, job)
-
         for job in self.split_arguments(overrides, None)[0]:
-            config = compose(job)
-            lists = [f"{name}={{}}" for name in self.each if self._is_list(config, name)]
-            if not lists:
-                yield job, without_hydra(config)
-                continue
-            columns = [OmegaConf.select(config, each.removesuffix("={}")) for each in lists]
-            for values in itertools.product(*columns):
-                added = [text.format(quote(v)) for text, v in zip(lists, values, strict=True)]
-                yield [*job, *added], without_hydra(compose([*job, *added]))
-
-    @staticmethod
-    def _is_list(config: DictConfig, name: str) -> bool:
-        return isinstance(OmegaConf.select(config, name), ListConfig)
+            config = without_hydra(loader.load_sweep_config(master, job))
+            lists = {name: OmegaConf.select(config, name) for name in self.each}
+            lists = {n: values for n, values in lists.items() if isinstance(values, ListConfig)}
+            for values in itertools.product(*lists.values()):
+                chosen = dict(zip(lists, values, strict=True))
+                one = config.copy()  # composing once more would take longer than all the rest
+                for name, value in chosen.items():
+                    OmegaConf.update(one, name, escape(value))
+                added = [
+                    f"{name}={quote(value)}"
+                    for name, value in chosen.items()
+                    if len(lists[name]) > 1
+                ]
+                yield [*job, *added], one
 
 
 def quote(value: Any) -> str:
@@ -119,4 +118,9 @@ def quote(value: Any) -> str:
     if not isinstance(value, str):
         return "null" if value is None else str(value)
     doubled = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + ("\\" if m[2] else "") + m[2], value)
-    return f'"{doubled}"'.replace("${", "\\${")
+    return f'"{escape(doubled)}"'
+
+
+def escape(value: Any) -> Any:
+    """Text as OmegaConf has to see it, to which ${...} is a reference."""
+    return value.replace("${", "\\${") if isinstance(value, str) else value

@@ -1,12 +1,23 @@
 "use strict";
 // The head of the page, and what plots and table share.
 
-/** Text for a value: short numbers, "off" for what is switched off. */
+/** Text for a result: short numbers. */
 function show(value) {
   if (value === null || value === undefined) return "–";
   if (typeof value !== "number" || Number.isInteger(value)) return String(value);
   const digits = Math.abs(value) >= 100 ? 1 : Math.abs(value) >= 1 ? 2 : 3;
   return value.toFixed(digits);
+}
+
+/** Text for a setting: all digits, and a word for what is not set. */
+function setting(value, name) {
+  if (value !== null && value !== undefined) return String(value);
+  return name.startsWith("sampling.") ? "off" : name.startsWith("voices.") ? "none" : "default";
+}
+
+/** Text for any column. */
+function cellText(row, name) {
+  return name === "seed" || name.includes(".") ? setting(row[name], name) : show(row[name]);
 }
 
 /** An element with text or children; attributes starting with "on" are listeners. */
@@ -56,7 +67,7 @@ function fillHead() {
     constants[REPORT.provenance.length > 1 ? `made with (${index + 1})` : "made with"] = text;
   }
   for (const [name, value] of Object.entries(constants)) {
-    list.append(make("dt", {}, name), make("dd", {}, show(value)));
+    list.append(make("dt", {}, name), make("dd", {}, setting(value, name)));
   }
 }
 

@@ -28,13 +28,13 @@ function xScale(rows, column) {
   if (column !== "seed" && values.length > 1 && values.every((value) => typeof value === "number")) {
     const [low, high] = [values[0], values.at(-1)];
     const at = (value) => from + (to - from) * (value - low) / (high - low);
-    return { at, ticks: thin(values, at).map((value) => [at(value), show(value)]), gap: (to - from) / values.length };
+    return { at, ticks: thin(values, at).map((value) => [at(value), String(value)]), gap: (to - from) / values.length };
   }
   const gap = (to - from) / values.length;
   const at = (value) => from + gap * (values.indexOf(value ?? null) + 0.5);
   const letters = Math.max(3, Math.floor(gap / 6));
   const every = Math.ceil(values.length / 12);
-  const text = (value) => value === null ? "off" : typeof value === "number" ? show(value) : value;
+  const text = (value) => setting(value, column);
   const cut = (value) => value.length > letters ? `${value.slice(0, letters - 1)}…` : value;
   const shown = values.filter((_, index) => index % every === 0);
   return { at, ticks: shown.map((value) => [at(value), cut(text(value)), text(value)]), gap };
@@ -51,9 +51,9 @@ function thin(values, at) {
 
 /** Round numbers that span low … high. */
 function niceTicks(low, high) {
-  const rough = (high - low) / 3;
+  const rough = (high - low) / 4.5;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
+  const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= rough);
   const ticks = [];
   for (let tick = Math.ceil(low / step) * step; tick <= high + step * 1e-9; tick += step) {
     ticks.push(Number(tick.toPrecision(12)));
@@ -123,20 +123,21 @@ function drawGroup(rows, metric, x, scale, atY, shift, colour, onPoint) {
 }
 
 function describe(row) {
-  return REPORT.columns.swept.map((name) => `${shortName(name)}: ${show(row[name])}`).join("\n");
+  return REPORT.columns.swept.map((name) => `${shortName(name)}: ${setting(row[name], name)}`).join("\n");
 }
 
 function startPlots(onPoint) {
-  const { swept, metrics } = REPORT.columns;
   const rows = REPORT.rows.filter((row) => row.status === "done");
-  const varied = metrics.filter((name) => new Set(rows.map((row) => row[name])).size > 1);
+  const varies = (name) => new Set(rows.map((row) => row[name])).size > 1;
+  const [swept, varied] = [REPORT.columns.swept.filter(varies), REPORT.columns.metrics.filter(varies)];
   if (!swept.length || !varied.length) {
     document.getElementById("plots").hidden = true;
     return;
   }
   const first = FIRST_PLOTS.filter((name) => varied.includes(name)).slice(0, 8);
   const ordered = [...first, ...varied.filter((name) => !first.includes(name))];
-  const fields = [...swept.filter((name) => name !== "seed"), ...swept.filter((name) => name === "seed")];
+  const order = (name) => ["sampling.", "model.", "voices.", "prompts.", "seed"].findIndex((start) => name.startsWith(start));
+  const fields = [...swept].sort((a, b) => order(a) - order(b));
   const choice = { x: fields[0], colour: "", all: !first.length };
   const [x, colour, all] = ["plot-x", "plot-colour", "plot-all"].map((id) => document.getElementById(id));
   x.append(...fields.map((name) => make("option", { value: name }, shortName(name))));
@@ -156,7 +157,7 @@ function startPlots(onPoint) {
       plot(rows, name, choice.x, choice.colour, onPoint))));
     const values = choice.colour ? valuesOf(rows, choice.colour) : [];
     document.getElementById("legend").replaceChildren(...values.map((value, index) =>
-      make("span", { class: `key c${index % N_COLOURS}` }, value === null ? "off" : show(value))));
+      make("span", { class: `key c${index % N_COLOURS}` }, setting(value, choice.colour))));
   }
 
   x.addEventListener("change", () => { choice.x = x.value; draw(); });

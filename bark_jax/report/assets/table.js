@@ -11,7 +11,7 @@ function makeFilter(text) {
   const tests = text.trim().split(/\s+/).filter(Boolean).map((term) => {
     const [, name, operator, wanted] = term.match(TERM) ?? [];
     const column = name && columnCalled(name);
-    return column ? (row) => compare(row[column], operator, wanted) : (row) => contains(row, term);
+    return column ? (row) => compare(valueIn(row, column), operator, wanted) : (row) => contains(row, term);
   });
   return (row) => tests.every((test) => test(row));
 }
@@ -23,9 +23,14 @@ function columnCalled(name) {
     ?? columns.find((column) => column.endsWith(`.${name}`));
 }
 
+/** Numbers as they are, everything else as it is shown. */
+function valueIn(row, name) {
+  return typeof row[name] === "number" ? row[name] : cellText(row, name);
+}
+
 function compare(value, operator, wanted) {
-  const both = typeof value === "number" && wanted !== "" ? [value, Number(wanted)] : [show(value).toLowerCase(), wanted.toLowerCase()];
-  const [a, b] = both;
+  const isNumber = typeof value === "number" && wanted !== "";
+  const [a, b] = isNumber ? [value, Number(wanted)] : [String(value).toLowerCase(), wanted.toLowerCase()];
   switch (operator) {
     case "=": return a === b;
     case "!=": return a !== b;
@@ -35,7 +40,7 @@ function compare(value, operator, wanted) {
 }
 
 function contains(row, word) {
-  return Object.values(row).some((value) => show(value).toLowerCase().includes(word.toLowerCase()));
+  return Object.keys(row).some((name) => cellText(row, name).toLowerCase().includes(word.toLowerCase()));
 }
 
 /** Orders rows by a column; what has no value comes last in both directions. */
@@ -48,20 +53,24 @@ function byColumn(column, descending) {
   };
 }
 
-function player(row) {
+/** Spectrogram and player; all spectrograms have one time scale. */
+function player(row, longest) {
   const cell = make("td", { class: "sound", "data-name": "audio" });
   if (row.status !== "done") return make("td", { class: "sound" }, make("span", { class: "failed" }, "failed"));
   if (!row.duration_s) return make("td", { class: "sound" }, make("span", { class: "failed" }, "no audio"));
   cell.append(
-    make("img", { src: `spectrograms/${row.folder}.png`, alt: "Spectrogram", loading: "lazy" }),
+    make("img", {
+      src: `spectrograms/${row.folder}.png`, alt: "Spectrogram", loading: "lazy",
+      style: `width: ${Math.max(1, 100 * row.duration_s / longest)}%`,
+    }),
     make("audio", { controls: "", preload: "none", src: `audio/${row.folder}.wav` }),
   );
   return cell;
 }
 
 function details(row, span) {
-  const values = Object.entries(row).filter(([name]) => !["folder", "key", "status"].includes(name));
-  const list = make("dl", {}, ...values.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, show(value))]));
+  const names = Object.keys(row).filter((name) => !["folder", "key", "status"].includes(name));
+  const list = make("dl", {}, ...names.flatMap((name) => [make("dt", {}, name), make("dd", {}, cellText(row, name))]));
   return make("tr", { class: "details" }, make("td", { colspan: span },
     make("div", { class: "columns" },
       make("div", {}, make("h3", {}, `Values of ${row.folder}`), list),
@@ -70,12 +79,14 @@ function details(row, span) {
 
 function startTable() {
   const { swept, metrics, words } = REPORT.columns;
-  const all = [...swept, ...metrics, ...words];
+  const results = [...metrics, ...words];
+  const wanted = FIRST_COLUMNS.filter((name) => results.includes(name));
+  const all = [...swept, ...wanted, ...results.filter((name) => !wanted.includes(name))];
   const fallback = metrics.slice(0, 6);
-  const wanted = FIRST_COLUMNS.filter((name) => metrics.includes(name) || words.includes(name));
   const shown = new Set([...swept, ...(wanted.length ? wanted : fallback), ...(words.includes("error") ? ["error"] : [])]);
   const state = { column: "", descending: false, limit: PAGE, open: new Set(), marked: "" };
   const at = (id) => document.getElementById(id);
+  const longest = Math.max(...REPORT.rows.map((row) => row.duration_s ?? 0));
 
   const chosen = () => all.filter((name) => shown.has(name));
 
@@ -103,7 +114,7 @@ function startTable() {
     const cells = chosen().map((name) => {
       const kind = typeof row[name] === "number" ? "number" : "words";
       const label = `${nameOf(name)}${unitOf(name) ? ` [${unitOf(name)}]` : ""}`;
-      return make("td", { class: kind, "data-name": label }, make("span", {}, show(row[name])));
+      return make("td", { class: kind, "data-name": label }, make("span", {}, cellText(row, name)));
     });
     const isOpen = state.open.has(row.folder);
     const toggle = make("button", { type: "button", class: "toggle", "aria-expanded": String(isOpen), onclick: () => {
@@ -112,7 +123,7 @@ function startTable() {
     } }, "details");
     const mark = state.marked === row.folder ? "marked" : "";
     const whole = make("tr", { id: `row-${row.folder}`, class: `${row.status} ${mark}` },
-      player(row), ...cells, make("td", { class: "more" }, toggle));
+      player(row, longest), ...cells, make("td", { class: "more" }, toggle));
     return isOpen ? [whole, details(row, cells.length + 2)] : [whole];
   }
 
