@@ -32,6 +32,7 @@ class Tokenizer:
     """
 
     def __init__(self, vocab: dict[str, int], *, is_lower_case: bool = False) -> None:
+        self.is_lower_case = is_lower_case
         self._wordpiece = tokenizers.BertWordPieceTokenizer(
             vocab, lowercase=is_lower_case, strip_accents=False
         )
@@ -62,6 +63,15 @@ class Tokenizer:
             raise ValueError(f"{path} is no WordPiece vocabulary: it lacks {' '.join(absent)}")
         return cls(vocab, is_lower_case=_is_lower_case(Path(tokenizer_dir) / SETTINGS_FILE))
 
+    def save(self, tokenizer_dir: str | Path) -> None:
+        """Writes what `from_directory` reads; makes the directory."""
+        directory = Path(tokenizer_dir)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / VOCAB_FILE).write_text("\n".join(self.pieces) + "\n", encoding="utf-8")
+        if self.is_lower_case:
+            settings = json.dumps({"do_lower_case": True})
+            (directory / SETTINGS_FILE).write_text(settings, encoding="utf-8")
+
     def encode(self, text: str) -> list[int]:
         """Vocabulary ids of `text`, composed (NFC) first: `e` + U+0301 gives the ids of `é`."""
         composed = unicodedata.normalize("NFC", text)
@@ -75,9 +85,13 @@ class Tokenizer:
     @functools.cached_property
     def sha256(self) -> str:
         """Tells this vocabulary from others, wherever its file lies."""
+        return hashlib.sha256("\n".join(self.pieces).encode()).hexdigest()
+
+    @property
+    def pieces(self) -> list[str]:
+        """The vocabulary in the order of its ids."""
         vocab = self._wordpiece.get_vocab()
-        pieces = sorted(vocab, key=lambda piece: vocab[piece])
-        return hashlib.sha256("\n".join(pieces).encode()).hexdigest()
+        return sorted(vocab, key=lambda piece: vocab[piece])
 
 
 def _is_lower_case(settings: Path) -> bool:

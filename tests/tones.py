@@ -34,10 +34,11 @@ def write_data(directory: Path, n_train: int = 64, n_eval: int = 16) -> Path:
     """Records of the tone language, for `tests.tiny`'s model."""
     directory.mkdir()
     rng = np.random.default_rng(0)
+    tokenizer = Tokenizer({piece: index for index, piece in enumerate(tiny.PIECES)})
+    tokenizer.save(directory / "tokenizer")
     shards = []
     for split, n in (("train", n_train), ("eval", n_eval)):
         shards += write_shards(directory, split, 0, [say(f"{split}{i}", rng) for i in range(n)])
-    tokenizer = Tokenizer({piece: index for index, piece in enumerate(tiny.PIECES)})
     manifest = Manifest(
         spec=TokenSpec.of(tiny.CONFIG, tokenizer),
         settings={},

@@ -64,6 +64,7 @@ def distill(settings: DistillSettings) -> Manifest:
         if (manifest := builder.finished()) is not None:
             return manifest
         _write_chunks(builder, builder.todo(chunks), bark, settings)
+        bark.runner.tokenizer.save(Path(settings.out) / "tokenizer")
         return builder.complete(chunks, TokenSpec.of(bark.config, bark.runner.tokenizer))
 
 

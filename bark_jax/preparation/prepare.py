@@ -87,6 +87,7 @@ def prepare(settings: PrepareSettings) -> Manifest:
         _write_chunks(builder, todo, reader, source, bark, settings)
         spec = TokenSpec.of(bark.config, bark.runner.tokenizer)
         spec = dataclasses.replace(spec, semantic_vocab_size=source.vocab_size)
+        bark.runner.tokenizer.save(Path(settings.out) / "tokenizer")
         return builder.complete(chunks, spec, corpus.skipped)
 
 

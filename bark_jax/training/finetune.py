@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bark_jax import backend
@@ -30,14 +31,14 @@ from bark_jax.training.journal import Journal, Means
 from bark_jax.training.loop import Loop, arrays, with_arrays
 from bark_jax.training.manifest import Manifest, TokenSpec, read_manifest
 from bark_jax.training.mesh import make_mesh, on_every_process
-from bark_jax.training.new_model import find_vocabulary, new_config, write_new_model
+from bark_jax.training.new_model import find_tokenizer, new_config, write_new_model
 from bark_jax.training.records import open_source
 from bark_jax.training.rundir import ID_FILE, METRICS_FILE, open_run
 from bark_jax.training.samples import Sampler
 from bark_jax.training.schedule import Clock, StopSignal
 from bark_jax.training.settings import Settings
 from bark_jax.training.step import Recipe, Stepper, TrainState
-from bark_jax.training.task import Task
+from bark_jax.training.task import LossSums, Task
 from bark_jax.training.tasks import make_task
 from bark_jax.training.trainable import EMBEDDINGS, Trainable
 
@@ -81,10 +82,10 @@ def find_init(settings: Settings, manifest: Manifest, out: Path) -> Path:
     if settings.init is not None:
         return resolve_model(settings.init)
     sizes = dict(settings.model or {})
-    vocab = find_vocabulary(sizes.pop("vocab", None), Path(settings.data), manifest.spec)
-    n_pieces = len(vocab.read_text(encoding="utf-8").removesuffix("\n").split("\n"))
-    config = new_config(sizes, manifest.spec, n_pieces)
-    write = functools.partial(write_new_model, config=config, vocab=vocab, seed=settings.seed)
+    given = sizes.pop("tokenizer", None)
+    tokenizer = find_tokenizer(given, Path(settings.data), manifest.spec)
+    config = new_config(sizes, manifest.spec, len(tokenizer.pieces))
+    write = functools.partial(write_new_model, config=config, tokenizer=tokenizer)
     return build_once(out / "init", write)
 
 
@@ -138,7 +139,7 @@ def _assemble(
     mesh = make_mesh(settings.mesh, settings.batch_size // settings.accumulate)
     stepper = Stepper(recipe, mesh, state)
     state = stepper.place(state)
-    replaced = frozenset(flatten(_updates(task, params, examples)))
+    replaced = frozenset(flatten(_updates(recipe, state, examples)))
     constants = _fingerprint(state, replaced)
 
     batches = training_batches(examples, settings.batch_size, settings.seed, part, settings.loader)
@@ -201,12 +202,16 @@ def _evaluation(settings: Settings, manifest: Manifest, task: Task, part: Part) 
     return evaluation_batches(examples, settings.batch_size, settings.eval_batches, part)
 
 
-def _updates(task: Task, params: Params, examples: Examples) -> Params:
+def _updates(recipe: Recipe, state: TrainState, examples: Examples) -> Params:
     """Shapes of what steps replace besides what the optimiser changes."""
     example = examples(0, np.random.default_rng(0))
     batch = {name: np.asarray(array)[None] for name, array in example.items()}
-    progress = np.float32(0)
-    return jax.eval_shape(task.loss, params, batch, jax.random.key(0), progress).updates
+
+    def loss(state: TrainState) -> LossSums:
+        params = recipe.trainable.join(state.changed, state.kept)
+        return recipe.task.loss(params, batch, jax.random.key(0), jnp.float32(0))
+
+    return jax.eval_shape(loss, state).updates
 
 
 def _fingerprint(state: TrainState, replaced: frozenset[str]) -> int:

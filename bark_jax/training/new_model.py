@@ -5,21 +5,18 @@ any data; only the networks' sizes and the windows are chosen.
 """
 
 import dataclasses
-import shutil
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from bark_jax.checkpoint import save_config, save_stage
+from bark_jax.checkpoint import save_config
 from bark_jax.config import STAGES, BarkConfig, TokenLayout, from_dict
-from bark_jax.text import VOCAB_FILE, Tokenizer
+from bark_jax.text import Tokenizer
 from bark_jax.training.manifest import TokenSpec
-from bark_jax.training.tasks import make_task
+from bark_jax.untrained import write_random
 
-PARTS = {"vocab", "tokens", *STAGES}  # of a new model's settings
+PARTS = {"tokens", *STAGES}  # of a new model's settings
 
 
 def new_config(sizes: Mapping[str, Any], spec: TokenSpec, n_pieces: int) -> BarkConfig:
@@ -74,31 +71,27 @@ def new_config(sizes: Mapping[str, Any], spec: TokenSpec, n_pieces: int) -> Bark
     return config
 
 
-def write_new_model(directory: Path, config: BarkConfig, vocab: Path, seed: int) -> None:
-    """Writes a model of random values as every stage's training would begin with."""
-    (directory / "tokenizer").mkdir(parents=True)
-    shutil.copyfile(vocab, directory / "tokenizer" / VOCAB_FILE)
-    for i, stage in enumerate(STAGES):
-        key = jax.random.fold_in(jax.random.key(seed), i)
-        save_stage(directory, stage, make_task(stage, config).init(key))
+def write_new_model(directory: Path, config: BarkConfig, tokenizer: Tokenizer) -> None:
+    """Writes a model of random values; a stage's training draws its own to begin with."""
+    write_random(directory, config)
+    tokenizer.save(directory / "tokenizer")
     save_config(directory, config, {"untrained": True, "untrained_stages": list(STAGES)})
 
 
-def find_vocabulary(given: str | None, data: Path, spec: TokenSpec) -> Path:
-    """The vocabulary file of a new model: the one given, or the one beside the data.
+def find_tokenizer(given: str | None, data: Path, spec: TokenSpec) -> Tokenizer:
+    """The text vocabulary of a new model: that of a directory given, or the one beside the data.
 
     Raises:
-      FileNotFoundError, ValueError: there is none, or it is not the one of the data.
+      FileNotFoundError: there is none.
+      ValueError: it is not the one of the data.
     """
-    path = Path(given) if given else data / "tokenizer" / VOCAB_FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing: give model.vocab={VOCAB_FILE} of the model that the data were "
-            "prepared for"
+    directory = Path(given) if given else data / "tokenizer"
+    tokenizer = Tokenizer.from_directory(directory)
+    if tokenizer.sha256 != spec.text_vocab_sha256:
+        raise ValueError(
+            f"model.tokenizer={str(directory)!r} is not the vocabulary of the data's texts"
         )
-    if Tokenizer.from_directory(path.parent).sha256 != spec.text_vocab_sha256:
-        raise ValueError(f"{path} is not the vocabulary that the data's texts were encoded with")
-    return path
+    return tokenizer
 
 
 def _layout(chosen: Mapping[str, Any], spec: TokenSpec, n_pieces: int) -> TokenLayout:
