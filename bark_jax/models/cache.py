@@ -87,3 +87,14 @@ def cache_of_prompt(k_BPHK: jax.Array, v_BPHK: jax.Array, slots: int, dtype: str
     """A cache of `slots` slots whose first P hold the prompt, in the platform's layout."""
     layout = HeadsTogether if backend.current().caches_heads_together else SlotsLast
     return layout.of_prompt(k_BPHK, v_BPHK, slots, dtype)
+
+
+def grouped_as(cache: LayerCache, other: LayerCache) -> LayerCache:
+    """The same keys and values with heads in as many arrays as in `other`, of other rows."""
+    if isinstance(cache, HeadsTogether) or isinstance(other, HeadsTogether):
+        return cache
+
+    def regroup(z_GBHKM: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        return tuple(jnp.split(jnp.concatenate(z_GBHKM, axis=1), len(other.k_GBHKM), axis=1))
+
+    return SlotsLast(regroup(cache.k_GBHKM), regroup(cache.v_GBHKM))

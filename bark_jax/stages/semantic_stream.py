@@ -16,6 +16,7 @@ from bark_jax.compiling import jit
 from bark_jax.config import BarkConfig
 from bark_jax.decoding import round_up
 from bark_jax.models.binding import Params
+from bark_jax.models.cache import grouped_as
 from bark_jax.models.layers import DTypes
 from bark_jax.noise import KeyNoise
 from bark_jax.sampling import Filter
@@ -102,6 +103,10 @@ def stream_semantic(
 
 def _seat_fn(state: State, newcomers: State, rows_B: jax.Array) -> State:
     """Puts the newcomers into the given rows. What all rows share stays."""
+    caches = zip(newcomers.context.cache, state.context.cache, strict=True)
+    cache = tuple(grouped_as(new, old) for new, old in caches)
+    context = dataclasses.replace(newcomers.context, cache=cache)
+    newcomers = dataclasses.replace(newcomers, context=context)
 
     def put(old: jax.Array, new: jax.Array) -> jax.Array:
         return old if old.ndim == 0 else old.at[rows_B].set(new)
