@@ -1,0 +1,167 @@
+"""Sentences spoken by flite: recordings, the phones in them, and a manifest that lists them.
+
+DIR/manifest.jsonl   one row per recording, written last: id, audio, text, speaker, phones
+DIR/test.jsonl       sentences that the manifest does not hold: id, text
+DIR/audio/ID.wav     16 kHz
+"""
+
+import dataclasses
+import json
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from tqdm import tqdm
+
+from nano import sentences
+
+SAMPLE_RATE = 16_000  # [Hz], flite's own
+SILENCE = "pau"
+LEAD_S, TAIL_S = 0.06, 0.10  # silence that is left at a recording's ends
+PUNCTUATION = (".", "!", "")  # that a text may end in; questions end in "?"
+QUESTIONS = ("how", "where", "would", "can", "will", "did", "are", "am", "do", "what")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CorpusSettings:
+    """What is spoken, and by whom."""
+
+    voices: tuple[str, ...] = ("rms", "slt")  # of flite
+    n_sentences: int = 6000  # all different, dealt out to the voices in turn
+    n_test: int = 150  # sentences more, which no voice speaks in the corpus
+    max_characters: int = 48  # without spaces
+    max_duration_s: float = 2.9
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.voices or self.n_sentences < len(self.voices) or self.n_test < 0:
+            raise ValueError(
+                f"voices={self.voices}, n_sentences={self.n_sentences}, n_test={self.n_test}: "
+                "want at least one voice and a sentence for each"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Utterance:
+    """What flite gave for one text."""
+
+    audio: np.ndarray  # int16 (S,) at SAMPLE_RATE
+    phones: tuple[tuple[str, float], ...]  # (name, end [s]), the silences at both ends included
+
+
+def write_corpus(directory: Path, settings: CorpusSettings) -> Path:
+    """Speaks all sentences; what an earlier run has spoken is kept. Returns the manifest.
+
+    Raises:
+      FileNotFoundError: there is no flite.
+    """
+    manifest = directory / "manifest.jsonl"
+    wanted = {"settings": dataclasses.asdict(settings), "words": sentences.vocabulary()}
+    stamp = directory / "settings.json"
+    if manifest.is_file() and json.loads(stamp.read_text()) == json.loads(json.dumps(wanted)):
+        return manifest
+    (directory / "audio").mkdir(parents=True, exist_ok=True)
+    manifest.unlink(missing_ok=True)
+    texts = list(_different(settings))
+    test, train = texts[: settings.n_test], texts[settings.n_test :]
+    _write_lines(directory / "test.jsonl", [_row_of_text(i, t) for i, t in enumerate(test)])
+
+    def speak_one(job: tuple[int, str]) -> dict[str, Any] | None:
+        index, text = job
+        voice = settings.voices[index % len(settings.voices)]
+        row = {**_row_of_text(index, text), "speaker": voice}
+        row["id"] = f"{voice}-{index:06d}"
+        return _record(directory, row, text, settings.max_duration_s)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = pool.map(speak_one, enumerate(train))
+        rows = [row for row in tqdm(jobs, "speaking", len(train), disable=None) if row]
+    stamp.write_text(json.dumps(wanted, indent=2) + "\n")
+    _write_lines(manifest, rows)
+    return manifest
+
+
+def speak(text: str, voice: str, wav: Path) -> Utterance:
+    """Lets a voice of flite say `text`, silences at both ends cut to LEAD_S and TAIL_S.
+
+    Args:
+      wav: a file that flite may write, gone afterwards.
+    Raises:
+      FileNotFoundError: there is no flite.
+    """
+    try:
+        command = ["flite", "-voice", voice, "-psdur", "-t", text, "-o", str(wav)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        audio, rate = soundfile.read(wav, dtype="int16")
+    except FileNotFoundError as error:
+        raise FileNotFoundError("flite is not installed: apt-get install flite") from error
+    finally:
+        wav.unlink(missing_ok=True)
+    if rate != SAMPLE_RATE:
+        raise ValueError(f"voice {voice!r} of flite speaks at {rate} Hz, want {SAMPLE_RATE}")
+    ends = [segment.rsplit(":", 1) for segment in done.stdout.split()]
+    return _trimmed(audio, [(name, float(end)) for name, end in ends])
+
+
+def _trimmed(audio: np.ndarray, phones: list[tuple[str, float]]) -> Utterance:
+    start_s = max(0.0, phones[0][1] - LEAD_S) if phones[0][0] == SILENCE else 0.0
+    stop_s = len(audio) / SAMPLE_RATE
+    if phones[-1][0] == SILENCE:
+        stop_s = min(stop_s, phones[-2][1] + TAIL_S)
+    kept = audio[round(start_s * SAMPLE_RATE) : round(stop_s * SAMPLE_RATE)]
+    duration_s = len(kept) / SAMPLE_RATE
+    moved = tuple((name, round(min(end - start_s, duration_s), 4)) for name, end in phones)
+    return Utterance(kept, (*moved[:-1], (moved[-1][0], duration_s)))
+
+
+def _record(
+    directory: Path, row: dict[str, Any], text: str, max_duration_s: float
+) -> dict[str, Any] | None:
+    """Row with its recording, which is made unless it is there; None if it is too long."""
+    wav = directory / "audio" / f"{row['id']}.wav"
+    labels = wav.with_suffix(".json")
+    if not labels.is_file() or json.loads(labels.read_text())["spoken"] != text:
+        utterance = speak(text, row["speaker"], wav.with_suffix(".partial.wav"))
+        soundfile.write(wav, utterance.audio, SAMPLE_RATE, subtype="PCM_16")
+        partial = labels.with_suffix(".partial")
+        partial.write_text(json.dumps({"spoken": text, "phones": utterance.phones}))
+        os.replace(partial, labels)
+    phones = json.loads(labels.read_text())["phones"]
+    if phones[-1][1] > max_duration_s:
+        return None
+    return {**row, "audio": f"audio/{row['id']}.wav", "phones": phones}
+
+
+def _different(settings: CorpusSettings) -> Iterator[str]:
+    """Different sentences, in an order that depends on the seed alone."""
+    rng, seen = random.Random(settings.seed), set()
+    for _ in range(200 * (settings.n_sentences + settings.n_test)):
+        if len(seen) == settings.n_sentences + settings.n_test:
+            return
+        text = sentences.draw(rng)
+        if text not in seen and len(text.replace(" ", "")) < settings.max_characters:
+            seen.add(text)
+            yield text
+    raise ValueError(
+        f"the templates do not give n_sentences={settings.n_sentences} + n_test={settings.n_test} "
+        "different sentences"
+    )
+
+
+def _row_of_text(index: int, text: str) -> dict[str, Any]:
+    """What a model is to read: the sentence, mostly with a mark at its end and a capital."""
+    rng = random.Random(text)
+    mark = "?" if text.split()[0] in QUESTIONS else rng.choice(PUNCTUATION)
+    return {"id": f"test-{index:06d}", "text": (text.capitalize() if mark else text) + mark}
+
+
+def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    os.replace(partial, path)

@@ -1,0 +1,193 @@
+"""How well a model is understood: word error rates beside flite's own, link by link.
+
+The judge is a speech recogniser that has nothing to do with the model. Sentences are such as
+training never saw; flite speaking the same ones is what a perfect model would reach.
+"""
+
+import dataclasses
+import multiprocessing
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bark_jax.evaluation.pitch import pitch_of
+from bark_jax.evaluation.recognizer import make_recognizer
+from bark_jax.evaluation.wer import normalize, word_errors
+from bark_jax.pipeline import Bark
+from bark_jax.preparation.corpus import read_phones
+from bark_jax.preparation.semantic_features import n_tokens, token_times
+from bark_jax.preparation.semantic_tokenizers import phone_tokens
+from nano.corpus import SAMPLE_RATE, Utterance, speak
+from nano.model import PHONES
+
+NO_VOICE = "none"
+PITCH_ROWS = 20  # utterances of a row whose pitch is measured
+GREEDY = {stage: {"temperature": 0.0} for stage in ("semantic", "coarse", "fine")}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """Fields of configs/evaluate.yaml."""
+
+    model: str  # all that `Bark.from_pretrained` takes
+    texts: str = "nano/unseen.txt"  # a sentence a line
+    n_texts: int = 100  # the first ones
+    voices: tuple[str, ...] = (NO_VOICE, "rms", "slt")  # presets; flite's voices of the same name
+    samplings: dict[str, Any] = dataclasses.field(
+        default_factory=lambda: {"default": {}, "greedy": GREEDY}
+    )
+    links: bool = False  # also the codec alone, and the model on the true semantic tokens
+    seed: int = 0  # of the first sentence; each has one of its own
+    recognizer: str = "pocketsphinx"
+    workers: int = 2  # processes that listen
+    out: str | None = None  # folder for the result
+
+    def __post_init__(self) -> None:
+        if self.n_texts < 1 or self.workers < 1 or not self.voices or not self.samplings:
+            raise ValueError(
+                f"n_texts={self.n_texts}, workers={self.workers}, voices={self.voices}, "
+                f"samplings={sorted(self.samplings)}: want at least one of each"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Spoken:
+    """One way of speaking all sentences."""
+
+    speaker: str
+    voice: str
+    sampling: str  # "" where nothing is drawn
+    audio: Sequence[np.ndarray]  # (S,) float32 at SAMPLE_RATE of each sentence
+
+
+def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
+    """Speaks and judges; returns plain data, `rows` of `Row` fields.
+
+    Raises:
+      FileNotFoundError: the sentences or flite are not there.
+      ValueError: a setting is out of its range, or a voice unknown.
+    """
+    texts = read_texts(Path(settings.texts))[: settings.n_texts]
+    make_recognizer(settings.recognizer)  # says at once if it is not there
+    bark = Bark.from_pretrained(settings.model)
+    if bark.sample_rate != SAMPLE_RATE:
+        raise ValueError(
+            f"model={settings.model!r} has {bark.sample_rate} samples per second, flite's voices "
+            f"{SAMPLE_RATE}"
+        )
+    said = {v: _flite(texts, v) for v in settings.voices if v != NO_VOICE}
+    spoken = [Spoken("flite", v, "", [_float(u) for u in us]) for v, us in said.items()]
+    for voice, utterances in said.items():
+        if settings.links:
+            spoken += _links(bark, voice, utterances)
+    for name, sampling in settings.samplings.items():
+        for voice in settings.voices:
+            chosen = None if voice == NO_VOICE else voice
+            seeds = range(settings.seed, settings.seed + len(texts))
+            made = dict(bark.stream(texts, voice=chosen, seed=list(seeds), sampling=sampling))
+            spoken.append(Spoken("model", voice, name, [made[i].audio for i in range(len(texts))]))
+    with ProcessPoolExecutor(settings.workers, multiprocessing.get_context("spawn")) as pool:
+        rows = [_judge(each, texts, said, settings.recognizer, pool) for each in spoken]
+    return {
+        "model": settings.model,
+        "recognizer": settings.recognizer,
+        "n_texts": len(texts),
+        "rows": rows,
+    }
+
+
+def read_texts(path: Path) -> list[str]:
+    """The lines of a file that hold a word."""
+    if not path.is_file():
+        raise FileNotFoundError(f"texts={str(path)!r} is no file")
+    texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    if not (texts := [text for text in texts if normalize(text)]):
+        raise ValueError(f"texts={str(path)!r} holds no sentence")
+    return texts
+
+
+def render(result: Mapping[str, Any]) -> str:
+    """The result as a table in Markdown."""
+    lines = [
+        "| speaker | voice | sampling | word error rate | length / flite's | median F0 [Hz] |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        pitch = "" if row["pitch_hz"] is None else f"{row['pitch_hz']:.0f}"
+        length = "" if row["length_ratio"] is None else f"{row['length_ratio']:.2f}"
+        lines.append(
+            f"| {row['speaker']} | {row['voice']} | {row['sampling']} | "
+            f"{100 * row['wer']:.1f} % | {length} | {pitch} |"
+        )
+    return "\n".join(lines)
+
+
+def _flite(texts: Sequence[str], voice: str) -> list[Utterance]:
+    """What the model was trained on: plain words, no capitals, no marks."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [speak(normalize(text), voice, Path(folder, "one.wav")) for text in texts]
+
+
+def _float(utterance: Utterance) -> np.ndarray:
+    return utterance.audio.astype(np.float32) / 32768
+
+
+def _links(bark: Bark, voice: str, utterances: Sequence[Utterance]) -> list[Spoken]:
+    """The chain from its end: recordings through the codec, then true tokens through the model."""
+    codes = bark.encode([_float(utterance) for utterance in utterances])
+    n_coarse = bark.config.tokens.n_coarse_codebooks
+    tokens = [semantic_tokens(bark, utterance) for utterance in utterances]
+    coarse = bark.coarse(tokens, voice=voice, sampling=GREEDY)
+    fine = bark.fine(coarse, voice=voice, sampling=GREEDY)
+    made = {
+        "codec": codes,
+        f"codec, {n_coarse} codebooks": [row[:n_coarse] for row in codes],
+        "model on true semantic tokens": fine,
+    }
+    return [Spoken(name, voice, "", list(bark.decode(list(rows)))) for name, rows in made.items()]
+
+
+def semantic_tokens(bark: Bark, utterance: Utterance) -> np.ndarray:
+    """Tokens (N,) int32 of flite's own phones, as the model was trained on them."""
+    rate = bark.config.tokens.semantic_rate_hz
+    times_s = token_times(n_tokens(len(utterance.audio), SAMPLE_RATE, rate), rate)
+    return phone_tokens(read_phones(utterance.phones), times_s, PHONES)
+
+
+def _judge(
+    spoken: Spoken,
+    texts: Sequence[str],
+    said: Mapping[str, Sequence[Utterance]],
+    recognizer: str,
+    pool: ProcessPoolExecutor,
+) -> dict[str, Any]:
+    heard = list(pool.map(_listen, [(recognizer, audio) for audio in spoken.audio], chunksize=8))
+    found = [word_errors(text, words) for text, words in zip(texts, heard, strict=True)]
+    errors, words = (sum(column) for column in zip(*found, strict=True))
+    pitches = [p for p in pool.map(_pitch, spoken.audio[:PITCH_ROWS]) if p is not None]
+    samples = sum(len(audio) for audio in spoken.audio)
+    reference = sum(len(u.audio) for u in said.get(spoken.voice, ()))
+    return {
+        "speaker": spoken.speaker,
+        "voice": spoken.voice,
+        "sampling": spoken.sampling,
+        "errors": errors,
+        "words": words,
+        "wer": errors / words,
+        "length_ratio": samples / reference if reference else None,
+        "pitch_hz": float(np.median(pitches)) if pitches else None,
+        "heard": heard,
+    }
+
+
+def _listen(job: tuple[str, np.ndarray]) -> str:
+    recognizer, audio = job
+    return make_recognizer(recognizer)(audio, SAMPLE_RATE) if len(audio) else ""
+
+
+def _pitch(audio: np.ndarray) -> float | None:
+    return pitch_of(audio, SAMPLE_RATE).median_hz

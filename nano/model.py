@@ -1,0 +1,97 @@
+"""What nano is: its sizes, its pieces of text, its phones, and a model directory to start from."""
+
+import json
+import string
+from fractions import Fraction
+from pathlib import Path
+
+from bark_jax.config import BarkConfig, CodecConfig, FineGPTConfig, GPTConfig, TokenLayout
+from bark_jax.paths import build_once
+from bark_jax.text import SETTINGS_FILE, VOCAB_FILE
+from bark_jax.untrained import write_random
+from nano.corpus import SAMPLE_RATE
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MARKS = ".,?!'-"
+PHONES = (
+    "aa", "ae", "ah", "ao", "aw", "ax", "ay", "b", "ch", "d", "dh", "eh", "er", "ey", "f", "g",
+    "hh", "ih", "iy", "jh", "k", "l", "m", "n", "ng", "ow", "oy", "p", "pau", "r", "s", "sh", "t",
+    "th", "uh", "uw", "v", "w", "y", "z", "zh",
+)  # fmt: skip
+SEMANTIC_RATE_HZ, FRAME_RATE_HZ = Fraction(25), Fraction(50)
+N_SEMANTIC = 3 * len(PHONES)  # beginning, middle and end of each
+CODEBOOK_SIZE = 512
+
+
+def pieces() -> list[str]:
+    """The text vocabulary: letters, alone or inside a word, and marks."""
+    letters = string.ascii_lowercase
+    return [*SPECIAL, *letters, *(f"##{letter}" for letter in letters), *MARKS]
+
+
+def nano_config() -> BarkConfig:
+    """Sizes and token layout. One window of each kind is about a second of speech."""
+    n_pieces = len(pieces())
+    first_text = N_SEMANTIC + 1
+    coarse_end = N_SEMANTIC + 2 * CODEBOOK_SIZE
+    tokens = TokenLayout(
+        semantic_vocab_size=N_SEMANTIC,
+        semantic_pad_token=N_SEMANTIC,
+        text_encoding_offset=first_text,
+        text_pad_token=first_text + n_pieces,
+        semantic_infer_token=first_text + n_pieces + 1,
+        text_length=48,
+        max_semantic_tokens=80,
+        semantic_rate_hz=SEMANTIC_RATE_HZ,
+        n_coarse_codebooks=2,
+        codebook_size=CODEBOOK_SIZE,
+        coarse_rate_hz=FRAME_RATE_HZ,
+        coarse_semantic_pad_token=coarse_end,
+        coarse_infer_token=coarse_end + 1,
+        coarse_semantic_length=32,
+        min_coarse_history=16,
+        max_coarse_history=64,
+        coarse_window=32,
+        max_coarse_input=96,
+        n_fine_codebooks=4,
+        fine_window=128,
+        fine_history=64,
+        fine_hop=64,
+    )
+    return BarkConfig(
+        semantic=GPTConfig(
+            block_size=1 + tokens.text_length + tokens.max_semantic_tokens,
+            input_vocab_size=tokens.semantic_infer_token + 1,
+            output_vocab_size=N_SEMANTIC + 1,
+            n_layer=4, n_head=4, n_embd=128,
+        ),
+        coarse=GPTConfig(
+            block_size=1 + tokens.coarse_semantic_length + tokens.max_coarse_input,
+            input_vocab_size=coarse_end + 2,
+            output_vocab_size=coarse_end + 2,
+            n_layer=4, n_head=4, n_embd=128,
+        ),
+        fine=FineGPTConfig(
+            block_size=tokens.fine_window,
+            input_vocab_size=CODEBOOK_SIZE + 1,
+            output_vocab_size=CODEBOOK_SIZE + 1,
+            n_layer=2, n_head=4, n_embd=128, n_codes_total=tokens.n_fine_codebooks,
+        ),
+        codec=CodecConfig(
+            sample_rate=SAMPLE_RATE, n_filters=8, ratios=(2, 4, 5, 8), latent_dim=64, n_lstm=1,
+            codebook_size=CODEBOOK_SIZE, n_codebooks=tokens.n_fine_codebooks,
+        ),
+        tokens=tokens,
+    )  # fmt: skip
+
+
+def write_base(directory: Path) -> Path:
+    """Sizes, text vocabulary and random values: every stage's training begins anew. Made once."""
+
+    def write(directory: Path) -> None:
+        write_random(directory, nano_config())
+        (directory / "tokenizer" / VOCAB_FILE).write_text("\n".join(pieces()) + "\n")
+        settings = json.dumps({"do_lower_case": True}) + "\n"
+        (directory / "tokenizer" / SETTINGS_FILE).write_text(settings)
+
+    return build_once(directory, write)

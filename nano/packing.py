@@ -1,0 +1,103 @@
+"""From the runs of the four stages to one model directory, small enough for the package."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bark_jax.checkpoint import load_config, load_stage, save_config, save_stage
+from bark_jax.config import STAGES, TokenLayout
+from bark_jax.models.binding import Params
+from bark_jax.paths import build_once
+from bark_jax.training.records import Record, open_source
+from bark_jax.voices import Voice
+
+MOST_BYTES = 16 * 2**20  # of the packed model
+# Rounding in the codec is audible; the transformers lose nothing that the judge hears.
+DTYPES = {"semantic": "bfloat16", "coarse": "bfloat16", "fine": "bfloat16", "codec": "float32"}
+
+
+def assemble(directory: Path, exports: dict[str, Path], source: dict[str, Any]) -> Path:
+    """One model of the stages that several directories hold; voices come later. Made once.
+
+    Args:
+      exports: stage -> model directory that holds the trained one; all of equal layout.
+      source: what `config.json` is to say of the model's origin.
+    Raises:
+      ValueError: the directories' token layouts differ.
+    """
+    configs = {stage: load_config(exports[stage]) for stage in STAGES}
+    if any(config != configs["semantic"] for config in configs.values()):
+        raise ValueError("the stages were trained with different model sizes")
+
+    def write(directory: Path) -> None:
+        directory.mkdir()
+        shutil.copytree(exports["semantic"] / "tokenizer", directory / "tokenizer")
+        for stage in STAGES:
+            params = load_stage(exports[stage], stage)
+            save_stage(directory, stage, _rounded(params, DTYPES[stage]))
+        save_config(directory, configs["semantic"], source)
+
+    return build_once(directory, write)
+
+
+def add_voices(directory: Path, data: Path) -> list[Path]:
+    """Writes a voice of every speaker in the data: the first recording that fills its context."""
+    layout = load_config(directory).tokens
+    chosen: dict[str, Record] = {}
+    for record in open_source(data, "train"):
+        if record.speaker not in chosen and len(record.semantic) >= layout.text_length:
+            chosen[record.speaker] = record
+    (directory / "voices").mkdir(exist_ok=True)
+    paths = []
+    for speaker, record in sorted(chosen.items()):
+        paths.append(directory / "voices" / f"{speaker}.npz")
+        _voice(record, layout).save(paths[-1])
+    return paths
+
+
+def install(directory: Path, package: Path) -> int:
+    """Copies the model in place of the packaged one; returns its bytes.
+
+    Raises:
+      ValueError: it is larger than the package may be.
+    """
+    n_bytes = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    if n_bytes > MOST_BYTES:
+        raise ValueError(f"{directory} has {n_bytes} bytes, the package takes {MOST_BYTES}")
+    shutil.rmtree(package, ignore_errors=True)
+    shutil.copytree(directory, package)
+    return n_bytes
+
+
+def origin(corpus: Path, minutes: dict[str, float]) -> dict[str, Any]:
+    """What a reader of `config.json` should know."""
+    settings = json.loads((corpus / "settings.json").read_text(encoding="utf-8"))["settings"]
+    return {
+        "recipe": "scripts/train_nano.py",
+        "corpus": "synthetic, spoken by flite",
+        "speakers": list(settings["voices"]),
+        "n_sentences": settings["n_sentences"],
+        "minutes": minutes,
+    }
+
+
+def _rounded(params: Params, dtype: str) -> Params:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params)
+
+
+def _voice(record: Record, layout: TokenLayout) -> Voice:
+    """Both kinds of tokens of the same stretch: frames behind the last whole token go."""
+    frames_per_token = layout.coarse_per_semantic / layout.n_coarse_codebooks
+    n_tokens = int(min(len(record.semantic), record.codes.shape[1] / frames_per_token))
+    codes_QT = record.codes[:, : round(n_tokens * frames_per_token)]
+    arrays = {
+        "semantic_prompt": record.semantic[:n_tokens],
+        "coarse_prompt": codes_QT[: layout.n_coarse_codebooks],
+        "fine_prompt": np.ascontiguousarray(codes_QT),
+    }
+    return Voice.from_arrays(arrays, layout, name=record.speaker)

@@ -1,0 +1,139 @@
+"""The whole way from sentences to the packaged model, step by step.
+
+OUT/corpus       sentences spoken by flite          OUT/base        an untrained model
+OUT/recordings   records without useful codes       OUT/codec, OUT/semantic   trained on them
+OUT/data         records with the codec's codes     OUT/coarse, OUT/fine      trained on them
+OUT/model        all four stages and the voices     OUT/evaluation.json       how it is understood
+OUT/curves.png   the losses                         OUT/spectrograms.png      beside flite's
+
+A step whose result is there is left out, and a training that was stopped goes on: the same
+command again continues.
+"""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from bark_jax.config import STAGES
+from nano.corpus import CorpusSettings, write_corpus
+from nano.figures import draw_curves, draw_spectrograms
+from nano.model import write_base
+from nano.packing import add_voices, assemble, install, origin
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGED = ROOT / "bark_jax" / "assets" / "nano"
+SHOWN = ("please call me back tomorrow morning", "the weather is very warm today")
+# On CPU a step gives its memory back and gets it anew, page by page: a quarter of its time.
+MALLOC = ":".join(
+    f"glibc.malloc.{name}"
+    for name in (
+        "hugetlb=1", "mmap_max=0", "trim_threshold=10000000000", "top_pad=300000000",
+    )
+)  # fmt: skip
+ON_RECORDINGS, ON_CODES = ("codec", "semantic"), ("coarse", "fine")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecipeSettings:
+    """Fields of configs/train_nano.yaml."""
+
+    out: str
+    minutes: dict[str, float]  # stage -> time of its training, whatever the machine
+    train: dict[str, dict[str, Any]]  # stage -> settings of scripts/finetune.py
+    corpus: CorpusSettings = dataclasses.field(default_factory=CorpusSettings)
+    at_a_time: int = 2  # stages that train side by side; 1 on a machine with one accelerator
+    evaluate: bool = True
+    install: bool = False  # put the model into the package
+
+    def __post_init__(self) -> None:
+        for name in ("minutes", "train"):
+            if (found := set(getattr(self, name))) != set(STAGES):
+                raise ValueError(f"{name} is for {sorted(found)}, want {sorted(STAGES)}")
+        if self.at_a_time < 1:
+            raise ValueError(f"at_a_time={self.at_a_time}, want at least 1")
+
+
+def run(settings: RecipeSettings) -> Path:
+    """Goes through all steps; returns the model's directory.
+
+    Raises:
+      FileNotFoundError: flite is not installed.
+      RuntimeError: a step failed; its own message stands above.
+    """
+    out = Path(settings.out).expanduser().resolve()
+    manifest = write_corpus(out / "corpus", settings.corpus)
+    base = write_base(out / "base")
+    _prepare(manifest, base, out / "recordings", keep_audio=True)
+    _train(ON_RECORDINGS, base, out / "recordings", out, settings)
+    _prepare(manifest, out / "codec" / "export", out / "data", keep_audio=False)
+    _train(ON_CODES, base, out / "data", out, settings)
+
+    exports = {stage: out / stage / "export" for stage in STAGES}
+    model = assemble(out / "model", exports, origin(out / "corpus", dict(settings.minutes)))
+    add_voices(model, out / "data")
+    if settings.evaluate and not (out / "evaluation.json").is_file():
+        _script("evaluate", [f"model={model}", f"out={out}", "links=true"])
+    draw_curves([out / stage for stage in STAGES], out / "curves.png")
+    draw_spectrograms(model, SHOWN, settings.corpus.voices[0], out / "spectrograms.png")
+    if settings.install:
+        n_bytes = install(model, PACKAGED)
+        print(f"packed {n_bytes / 1e6:.1f} MB into {PACKAGED}", file=sys.stderr)
+    return model
+
+
+def _prepare(manifest: Path, model: Path, out: Path, *, keep_audio: bool) -> None:
+    if (out / "manifest.json").is_file():
+        return
+    _script(
+        "prepare_data",
+        [
+            f"manifest={manifest}",
+            f"out={out}",
+            f"model.source={model}",
+            "semantic=phones",
+            "clip.trim_db=null",
+            f"keep_audio={str(keep_audio).lower()}",
+        ],
+    )
+
+
+def _train(
+    stages: Sequence[str], base: Path, data: Path, out: Path, settings: RecipeSettings
+) -> None:
+    """Trains stages, some at a time; raises the first error when all have ended."""
+
+    def one(stage: str) -> None:
+        if (out / stage / "export").is_dir():
+            return
+        chosen = [f"{name}={_value(value)}" for name, value in settings.train[stage].items()]
+        fixed = {
+            "stage": stage, "data": data, "init": base, "fresh": "true", "out": out / stage,
+            "steps": "null", "max_minutes": settings.minutes[stage],
+        }  # fmt: skip
+        _script("finetune", [*(f"{name}={value}" for name, value in fixed.items()), *chosen])
+
+    with ThreadPoolExecutor(settings.at_a_time) as pool:
+        for done in [pool.submit(one, stage) for stage in stages]:
+            done.result()
+
+
+def _value(value: Any) -> str:
+    """A value as Hydra's command line reads it."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {_value(v)}" for k, v in value.items()) + "}"
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
+
+
+def _script(name: str, overrides: Sequence[str]) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *overrides]
+    environment = {"GLIBC_TUNABLES": MALLOC, **os.environ}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    if done.returncode:
+        raise RuntimeError(f"scripts/{name}.py failed; the same command goes on after the cause")
