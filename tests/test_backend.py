@@ -1,5 +1,7 @@
 """Every platform's way of decoding gives what this one's gives."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,9 @@ import pytest
 from bark_jax import backend
 from bark_jax.decoding import read_prompt, read_token
 from bark_jax.models.binding import bind
+from bark_jax.models.cache import cache_of_prompt
 from bark_jax.models.gpt import GPT
+from bark_jax.models.layers import matmul
 from tests import tiny
 
 CFG = tiny.CONFIG.coarse
@@ -39,3 +43,26 @@ def test_platforms_agree(monkeypatch, platform, rows):
     monkeypatch.setattr(backend, "current", lambda: backend.BACKENDS[platform])
     # float32 rounding of scores up to 8 over two layers: 3.4e-6 was measured
     np.testing.assert_allclose(outputs(ids_BT, length_B), here, atol=2e-5)
+
+
+@pytest.mark.parametrize("platform, rows, n_arrays", [("cpu", 1, 1), ("cpu", 2, 4), ("gpu", 2, 1)])
+def test_batches_on_cpu_keep_their_heads_apart(monkeypatch, platform, rows, n_arrays):
+    monkeypatch.setattr(backend, "current", lambda: backend.BACKENDS[platform])
+    z_BPHK = jnp.zeros((rows, 3, 4, 8))
+    cache = cache_of_prompt(z_BPHK, z_BPHK, 16, "float32")
+    shape = (rows, 4 // n_arrays, 8, 16)
+    assert [z.shape for z in jax.tree.leaves(cache)] == [shape] * 2 * n_arrays
+
+
+def test_a_few_rows_stay_on_the_right_of_their_product():
+    """The compiler likes to turn it round, and then reads the weight more than once."""
+
+    def text(rows):
+        multiply = jax.jit(lambda x, weight: matmul(x, weight, "float32"))
+        return multiply.lower(jnp.zeros((rows, 64)), jnp.zeros((96, 64))).compile().as_text()
+
+    def products(rows):
+        return set(re.findall(r"= f32\[([\d,]+)\]\S+ (?:dot|fusion)\(.*dot_general", text(rows)))
+
+    assert products(8) == {"96,8"}
+    assert products(65) == {"65,96"}
