@@ -6,7 +6,7 @@ import numpy as np
 
 N_MELS, HIGHEST_HZ = 96, 12_000
 HOP_S = 0.0125  # of one column
-MIN_COLUMNS = 4  # of a picture of next to nothing
+WINDOW = 2048  # samples of the transform
 RANGE_DB = 80.0  # from the loudest point down
 
 
@@ -15,20 +15,21 @@ def mel_db(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     import librosa
 
     hop = round(HOP_S * sample_rate)
-    padded = np.zeros(max(len(audio), MIN_COLUMNS * hop), np.float32)
+    padded = np.zeros(max(len(audio), WINDOW), np.float32)
     padded[: len(audio)] = audio
     power = librosa.feature.melspectrogram(
         y=padded,
         sr=sample_rate,
-        n_fft=2048,
+        n_fft=WINDOW,
         win_length=4 * hop,
         hop_length=hop,
         n_mels=N_MELS,
         fmax=min(HIGHEST_HZ, sample_rate / 2),
     )
     # The floor keeps silence dark: the loudest point of a silent recording is nothing to scale by.
-    decibels = librosa.power_to_db(power, ref=max(float(power.max()), 1e-4), top_db=None)
-    return np.clip(decibels + RANGE_DB, 0, RANGE_DB)
+    loudest = max(float(power.max()), 1e-4)
+    decibels = librosa.power_to_db(power, ref=loudest, amin=1e-12, top_db=None) + RANGE_DB
+    return np.clip(decibels, 0, RANGE_DB)[:, : 1 + len(audio) // hop]
 
 
 def save_spectrogram(path: Path, audio: np.ndarray, sample_rate: int) -> None:

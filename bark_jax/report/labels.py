@@ -3,7 +3,6 @@
 LABELS: dict[str, tuple[str, str, str]] = {  # name: (label, unit, what it tells)
     "wer": ("word error rate", "", "wrong, missing and added words over words meant"),
     "word_errors": ("word errors", "", "wrong, missing and added words"),
-    "speaker_similarity": ("likeness to the voice", "", "cosine of speaker embeddings"),
     "duration_s": ("duration", "s", "of the audio"),
     "loudness_lufs": ("loudness", "LUFS", "integrated, ITU-R BS.1770-4"),
     "peak": ("peak", "", "greatest sample; above 1 it clips"),

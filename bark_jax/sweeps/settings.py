@@ -49,7 +49,6 @@ class MetricsSettings:
     f0: bool = True  # 0.15 s of work per second of audio
     wer: str | None = None  # a recogniser, see evaluation/recognizer.py
     entropy: bool = False  # of the sampling distributions; a scoring pass over the tokens
-    speaker: str | None = None  # a judge of voices, see evaluation/speaker.py
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,9 @@ class PointSettings:
     def __post_init__(self) -> None:
         is_whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
         if not is_whole or not 0 <= self.seed < 2**64:
-            raise ValueError(f"seed={self.seed!r} is not allowed; want a whole number in 0 … 2**64-1")
+            raise ValueError(
+                f"seed={self.seed!r} is not allowed; want a whole number in 0 … 2**64-1"
+            )
         if not isinstance(self.text, str) or not self.text.strip():
             raise ValueError(f"prompts.text={self.text!r} is no text")
         if self.voice is not None and not isinstance(self.voice, str):

@@ -3,7 +3,7 @@
 
 const WIDTH = 300, HEIGHT = 176;
 const INSIDE = { left: 46, right: 12, top: 10, bottom: 30 };
-const FIRST_PLOTS = ["wer", "speaker_similarity", "duration_s", "trailing_silence_s", "loudness_lufs",
+const FIRST_PLOTS = ["wer", "duration_s", "trailing_silence_s", "loudness_lufs",
   "f0_median_hz", "words_per_s", "spectral_flatness", "semantic_entropy_bits", "semantic_repeat_share"];
 const N_COLOURS = 8;
 

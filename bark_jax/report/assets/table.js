@@ -2,7 +2,7 @@
 // The table of points: sorted, filtered, a page at a time, with players and details.
 
 const PAGE = 100; // rows that are in the document at first, and more per click
-const FIRST_COLUMNS = ["wer", "speaker_similarity", "duration_s", "trailing_silence_s", "loudness_lufs",
+const FIRST_COLUMNS = ["wer", "duration_s", "trailing_silence_s", "loudness_lufs",
   "f0_median_hz", "words_per_s", "semantic_finish"];
 const TERM = /^([\w.]+)(<=|>=|!=|=|<|>)(.*)$/;
 
