@@ -80,6 +80,9 @@ class CoarseTask:
     def init(self, key: jax.Array) -> Params:
         return init_params(GPT, self.cfg.coarse, DTypes(), key=key)
 
+    def helpers(self, key: jax.Array) -> Params:
+        return {}
+
     def is_trained(self, name: str) -> bool:
         return True
 

@@ -66,7 +66,7 @@ def quantize(latents_BTL: jax.Array, n_codebooks_B: jax.Array, embed_QVL: jax.Ar
     return Quantized(straight_BTL, commitment_BT, codes_QBT.transpose(1, 0, 2))
 
 
-def start(latents_BTL: jax.Array, params: Params, key: jax.Array) -> Params:
+def start(latents_BTL: jax.Array, weight_BT: jax.Array, params: Params, key: jax.Array) -> Params:
     """The quantizer's parameters, with every codebook set that training never set (`inited` = 0).
 
     Its codes become random latents of the batch, less what the codebooks before it take away; with
@@ -77,7 +77,7 @@ def start(latents_BTL: jax.Array, params: Params, key: jax.Array) -> Params:
         rest_BTL, key = carry
         key, own, noise = jax.random.split(key, 3)
         is_set = codebook["inited"] > 0
-        random_VL = _draw(rest_BTL, codebook["embed"].shape[0], own)
+        random_VL = _draw(rest_BTL, weight_BT, codebook["embed"].shape[0], own)
         spread_1L = SPREAD * rest_BTL.std((0, 1))[None]
         random_VL += spread_1L * jax.random.normal(noise, random_VL.shape)
         embed_VL = jnp.where(is_set, codebook["embed"], random_VL)
@@ -121,7 +121,7 @@ def follow(
         sum_VL = mix(codebook["embed_avg"], total_VL)
         mean_size = size_V.mean()
         is_dead_V = size_V < settings.dead_share * mean_size
-        random_VL = _draw(rest_BTL, n_codes, own)
+        random_VL = _draw(rest_BTL, weight_BT, n_codes, own)
         sum_VL = jnp.where(is_dead_V[:, None], mean_size * random_VL, sum_VL)
         size_V = jnp.where(is_dead_V, mean_size, size_V)
         new = {
@@ -137,7 +137,9 @@ def follow(
     return new, n_chosen_Q.astype(jnp.float32)
 
 
-def _draw(latents_BTL: jax.Array, n_codes: int, key: jax.Array) -> jax.Array:
-    """`n_codes` of the latents (n_codes, L)."""
-    latents_NL = latents_BTL.reshape(-1, latents_BTL.shape[-1])
-    return latents_NL[jax.random.randint(key, (n_codes,), 0, len(latents_NL))]
+def _draw(latents_BTL: jax.Array, weight_BT: jax.Array, n_codes: int, key: jax.Array) -> jax.Array:
+    """`n_codes` random ones (n_codes, L) of the latents that count."""
+    ends_N = jnp.cumsum(weight_BT)
+    points_V = jax.random.uniform(key, (n_codes,)) * ends_N[-1]
+    picked_V = jnp.searchsorted(ends_N, points_V, side="right")
+    return latents_BTL.reshape(-1, latents_BTL.shape[-1])[picked_V]

@@ -11,9 +11,16 @@ from bark_jax.models.binding import Params, bind, init_params
 from bark_jax.models.encodec import EnCodec
 from bark_jax.training import codebooks
 from bark_jax.training.codebooks import CodebookSettings
+from bark_jax.training.discriminator import (
+    AdversarialSettings,
+    adversarial_losses,
+    new_discriminators,
+)
 from bark_jax.training.records import Record
 from bark_jax.training.spectral import SpectralSettings, spectral_distance
 from bark_jax.training.task import Batch, Example, LossSums
+
+HELPER = "discriminator"  # among the parameters while training
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,13 +42,16 @@ class CodecTask:
     decoder_only: bool = False  # codes keep their meaning: data and models made with them stay fit
     spectral: SpectralSettings = dataclasses.field(default_factory=SpectralSettings)
     codebooks: CodebookSettings = dataclasses.field(default_factory=CodebookSettings)
+    adversarial: AdversarialSettings = dataclasses.field(default_factory=AdversarialSettings)
 
     stage = "codec"
     needs_audio = True
     history_share = 0.0
 
     def __post_init__(self) -> None:
-        shortest_s = max(self.spectral.windows) / self.cfg.sample_rate
+        windows = self.spectral.windows
+        windows += self.adversarial.windows if self.adversarial.is_on else ()
+        shortest_s = max(windows) / self.cfg.sample_rate
         if self.crop_s < shortest_s:
             raise ValueError(f"crop_s={self.crop_s}: the longest window alone has {shortest_s} s")
         if min(self.coarse_share, self.any_share) < 0 or self.coarse_share + self.any_share > 1:
@@ -76,15 +86,25 @@ class CodecTask:
     def init(self, key: jax.Array) -> Params:
         return init_params(EnCodec, self.cfg.codec, key=key)
 
+    def helpers(self, key: jax.Array) -> Params:
+        """The discriminators, if the settings want them."""
+        discriminators = new_discriminators(self.adversarial, key)
+        return {HELPER: discriminators} if discriminators else {}
+
     def is_trained(self, name: str) -> bool:
         """Codebooks follow the latents by moving averages instead."""
-        return name.startswith("decoder." if self.decoder_only else ("encoder.", "decoder."))
+        parts = {"decoder", HELPER} if self.decoder_only else {"encoder", "decoder", HELPER}
+        return name.partition(".")[0] in parts
 
     def loss(
         self, params: Params, batch: Batch, key: jax.Array | None, progress: jax.Array
     ) -> LossSums:
-        """See `Task.loss`. Targets are frames; evaluation compares the first codebooks apart."""
-        codec = bind(EnCodec, self.cfg.codec, params=params)
+        """See `Task.loss`. Targets are frames; evaluation compares the first codebooks apart.
+
+        Without helpers among `params`, and in evaluation, nobody judges the decoded audio.
+        """
+        modules = {name: part for name, part in params.items() if name != HELPER}
+        codec = bind(EnCodec, self.cfg.codec, params=modules)
         samples_BS, n_samples_B = batch["samples"], batch["n_samples"]
         inside_BS = jnp.arange(samples_BS.shape[1])[None] < n_samples_B[:, None]
         inside_BT = inside_BS[:, :: self.cfg.codec.hop_length].astype(jnp.float32)
@@ -101,7 +121,7 @@ class CodecTask:
             n_codebooks_B = self._draw_n_codebooks(key_n, len(samples_BS))
             kept_BTL = jax.lax.stop_gradient(latents_BTL)
             if not self.decoder_only:
-                quantizer = self._started(kept_BTL, quantizer, progress, key_start)
+                quantizer = self._started(kept_BTL, inside_BT, quantizer, progress, key_start)
         is_set = jnp.all(quantizer["inited"] > 0)
         quantized = codebooks.quantize(latents_BTL, n_codebooks_B, quantizer["embed"])
         decoded_BS = codec.decoder(jnp.where(is_set, quantized.latents_BTL, latents_BTL))
@@ -116,6 +136,13 @@ class CodecTask:
         commitment_B = jnp.where(is_set, (quantized.commitment_BT * inside_BT).mean(1), 0)
         sums["commitment"] = commitment_B
         sums["loss"] = sums["loss"] + self.commitment * commitment_B
+        if key is not None and HELPER in params:
+            decoded_BS = jnp.where(inside_BS, decoded_BS, 0)
+            judged = adversarial_losses(params[HELPER], decoded_BS, samples_BS, self.adversarial)
+            sums |= judged
+            sums["loss"] += judged["discriminator"]  # moves the discriminators only
+            sums["loss"] += self.adversarial.weight * judged["adversarial"]
+            sums["loss"] += self.adversarial.features * judged["features"]
         if key is None:
             n_coarse_B = jnp.full(len(samples_BS), self.cfg.tokens.n_coarse_codebooks)
             coarse_BTL = codebooks.quantize(latents_BTL, n_coarse_B, quantizer["embed"]).latents_BTL
@@ -139,13 +166,17 @@ class CodecTask:
         return {"loss": loss_B, "spectral": spectral_B, "waveform": waveform_B}
 
     def _started(
-        self, latents_BTL: jax.Array, quantizer: Params, progress: jax.Array, key: jax.Array
+        self,
+        latents_BTL: jax.Array,
+        inside_BT: jax.Array,
+        quantizer: Params,
+        progress: jax.Array,
+        key: jax.Array,
     ) -> Params:
         """Codebooks that were never set, set when their time has come."""
         is_due = jnp.any(quantizer["inited"] == 0) & (progress >= self.start_codebooks)
-        return jax.lax.cond(
-            is_due, lambda: codebooks.start(latents_BTL, quantizer, key), lambda: quantizer
-        )
+        start = lambda: codebooks.start(latents_BTL, inside_BT, quantizer, key)  # noqa: E731
+        return jax.lax.cond(is_due, start, lambda: quantizer)
 
     def _draw_n_codebooks(self, key: jax.Array, n_rows: int) -> jax.Array:
         """int32 (B,), 1 … n_codebooks."""

@@ -79,6 +79,9 @@ class FineTask:
     def init(self, key: jax.Array) -> Params:
         return init_params(FineGPT, self.cfg.fine, DTypes(), key=key)
 
+    def helpers(self, key: jax.Array) -> Params:
+        return {}
+
     def is_trained(self, name: str) -> bool:
         """Tables of given codebooks but the first are inputs only; all get gradients."""
         return True

@@ -84,6 +84,9 @@ class SemanticTask:
     def init(self, key: jax.Array) -> Params:
         return init_params(GPT, self.cfg.semantic, DTypes(), key=key)
 
+    def helpers(self, key: jax.Array) -> Params:
+        return {}
+
     def is_trained(self, name: str) -> bool:
         return True
 

@@ -52,7 +52,7 @@ class Recipe:
     def init(self, params: Params, key: jax.Array) -> TrainState:
         """The state before the first step."""
         to_float32 = lambda leaf: jnp.asarray(leaf, jnp.float32)  # noqa: E731
-        params = jax.tree.map(to_float32, params)
+        params = jax.tree.map(to_float32, params) | self.task.helpers(jax.random.fold_in(key, 2))
         changed, kept = self.trainable.split(self.task, params, jax.random.fold_in(key, 0))
         return TrainState(
             step=jnp.int32(0),
@@ -65,7 +65,9 @@ class Recipe:
 
     def params(self, state: TrainState) -> Params:
         """The model that the run has made so far: averaged where there is an average."""
-        return self.trainable.join(state.average or state.changed, state.kept)
+        params = self.trainable.join(state.average or state.changed, state.kept)
+        helpers = jax.eval_shape(self.task.helpers, jax.random.key(0))
+        return {name: part for name, part in params.items() if name not in helpers}
 
 
 class Stepper:

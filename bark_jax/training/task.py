@@ -58,6 +58,10 @@ class Task(Protocol):
         """Parameters of a new model."""
         ...
 
+    def helpers(self, key: jax.Array) -> Params:
+        """New parameters that only training needs, under names of their own; mostly {}."""
+        ...
+
     def is_trained(self, name: str) -> bool:
         """Whether the parameter of a dotted name gets gradients (codebooks do not)."""
         ...
