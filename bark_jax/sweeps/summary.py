@@ -66,8 +66,8 @@ def track_sweep(sweep_dir: Path, rows: Sequence[Row], tracking: SweepTrackingSet
             [*_sound_and_picture(sweep_dir, row, Path(pictures)), *(row.get(c) for c in columns)]
             for row in rows
         ]
-        tracker.table("points", ["audio", "spectrogram", *columns], cells)
         tracker.log(dict(_means(rows)), step=0)
+        tracker.table("points", ["audio", "spectrogram", *columns], cells)
         tracker.finish()
 
 
