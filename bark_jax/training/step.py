@@ -95,12 +95,19 @@ class Stepper:
     def _run(
         self, state: TrainState, batches: Batch, progress_K: jax.Array
     ) -> tuple[TrainState, Metrics]:
-        """K steps. `batches` are arrays (K, micro-batches, rows, …); metrics (K,)."""
+        """K steps. `batches` are arrays (K, micro-batches, rows, …); metrics (K,).
+
+        A loop around a single step is left out: XLA's CPU backend runs what stands in a loop
+        without its fast kernels, the codec's step seven times as long (1.05 against 0.15 s).
+        """
 
         def one(state: TrainState, each: tuple[Batch, jax.Array]):
             return train_step(self.recipe, state, *each)
 
-        return jax.lax.scan(one, state, (batches, progress_K), unroll=len(progress_K) == 1)
+        if len(progress_K) == 1:
+            state, metrics = one(state, jax.tree.map(lambda array: array[0], (batches, progress_K)))
+            return state, jax.tree.map(lambda value: value[None], metrics)
+        return jax.lax.scan(one, state, (batches, progress_K))
 
     def _evaluate(self, state: TrainState, batches: Batch) -> dict[str, jax.Array]:
         """`LossSums.sums` of arrays (1, 1, rows, …)."""
