@@ -24,7 +24,10 @@ CONFIG_FILE = "config.json"
 
 
 def save_stage(directory: str | Path, stage: str, params: Params) -> None:
-    """Writes the parameters of one stage. `directory` exists; `directory/stage` does not."""
+    """Writes the parameters of one stage. `directory` exists; `directory/stage` does not.
+
+    Several processes call this together, with arrays of NumPy or of all of them.
+    """
     from orbax.checkpoint import v1 as ocp
 
     # Nothing changes the arrays while they are written, and compression saves 8 % of such bytes.

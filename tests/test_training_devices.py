@@ -59,7 +59,8 @@ def start(home, out, devices, data, fsdp, **distributed):
 def finish(*processes):
     for process in processes:
         printed, _ = process.communicate(timeout=580)
-        assert (process.returncode, printed.strip()) == (0, "steps 20")
+        assert process.returncode == 0
+        assert printed.splitlines()[-1] == "steps 20"  # after what Gloo says
 
 
 @pytest.fixture(scope="module")

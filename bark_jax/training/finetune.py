@@ -205,7 +205,7 @@ def _evaluation(settings: Settings, manifest: Manifest, task: Task, part: Part) 
 def _updates(recipe: Recipe, state: TrainState, examples: Examples) -> Params:
     """Shapes of what steps replace besides what the optimiser changes."""
     example = examples(0, np.random.default_rng(0))
-    batch = {name: np.asarray(array)[None] for name, array in example.items()}
+    batch = {name: jnp.asarray(array)[None] for name, array in example.items()}
 
     def loss(state: TrainState) -> LossSums:
         params = recipe.trainable.join(state.changed, state.kept)
@@ -237,8 +237,7 @@ def _export(settings: Settings, loop: Loop, init: Path, out: Path) -> None:
         state, step = with_arrays(state, restored), best
     params = on_every_process(loop.stepper.recipe.params(state))
     trained = {"stage": settings.stage, "data": settings.data, "step": step}
-    if jax.process_index() == 0:
-        export_model(init, out / "export", settings.stage, params, trained)
+    export_model(init, out / "export", settings.stage, params, trained)
 
 
 @contextlib.contextmanager

@@ -98,3 +98,11 @@ def on_every_process(tree: Any) -> Any:
         return jax.device_put(leaf, jax.local_devices()[0])
 
     return jax.tree.map(gather, tree)
+
+
+def wait_for_all(what: str) -> None:
+    """Until every process has come to this point."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(what)
