@@ -20,8 +20,8 @@ from bark_jax.evaluation.wer import normalize, word_errors
 from bark_jax.pipeline import Bark
 from bark_jax.preparation.corpus import read_phones
 from bark_jax.preparation.semantic_features import n_tokens, token_times
-from bark_jax.preparation.semantic_tokenizers import phone_tokens
-from nano.corpus import SAMPLE_RATE, Utterance, speak
+from bark_jax.preparation.semantic_tokenizers import STATES_PER_PHONE, phone_tokens
+from nano.corpus import SAMPLE_RATE, SILENCE, Utterance, speak
 from nano.model import PHONES
 
 NO_VOICE = "none"
@@ -40,7 +40,7 @@ class EvaluationSettings:
     samplings: dict[str, Any] = dataclasses.field(
         default_factory=lambda: {"default": {}, "greedy": GREEDY}
     )
-    links: bool = False  # also the codec alone, and the model on the true semantic tokens
+    links: bool = False  # also each stage's part in the errors
     seed: int = 0  # of the first sentence; each has one of its own
     recognizer: str = "pocketsphinx"
     workers: int = 2  # processes that listen
@@ -65,7 +65,7 @@ class Spoken:
 
 
 def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
-    """Speaks and judges; returns plain data, `rows` of `Row` fields.
+    """Speaks and judges; returns plain data, one of `rows` for each way of speaking.
 
     Raises:
       FileNotFoundError: the sentences or flite are not there.
@@ -90,6 +90,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
             seeds = range(settings.seed, settings.seed + len(texts))
             made = dict(bark.stream(texts, voice=chosen, seed=list(seeds), sampling=sampling))
             spoken.append(Spoken("model", voice, name, [made[i].audio for i in range(len(texts))]))
+    phones = _phone_rows(bark, texts, said, settings.samplings) if settings.links else []
     with ProcessPoolExecutor(settings.workers, multiprocessing.get_context("spawn")) as pool:
         rows = [_judge(each, texts, said, settings.recognizer, pool) for each in spoken]
     return {
@@ -97,6 +98,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
         "recognizer": settings.recognizer,
         "n_texts": len(texts),
         "rows": rows,
+        "semantic": phones,
     }
 
 
@@ -122,6 +124,11 @@ def render(result: Mapping[str, Any]) -> str:
         lines.append(
             f"| {row['speaker']} | {row['voice']} | {row['sampling']} | "
             f"{100 * row['wer']:.1f} % | {length} | {pitch} |"
+        )
+    for row in result["semantic"]:
+        lines.append(
+            f"| model, phones of its semantic tokens | {row['voice']} | {row['sampling']} | "
+            f"{100 * row['phone_errors']:.1f} % | | |"
         )
     return "\n".join(lines)
 
@@ -156,6 +163,38 @@ def semantic_tokens(bark: Bark, utterance: Utterance) -> np.ndarray:
     rate = bark.config.tokens.semantic_rate_hz
     times_s = token_times(n_tokens(len(utterance.audio), SAMPLE_RATE, rate), rate)
     return phone_tokens(read_phones(utterance.phones), times_s, PHONES)
+
+
+def spoken_phones(tokens: np.ndarray) -> list[str]:
+    """The phones that semantic tokens (N,) stand for, without silence.
+
+    A new one begins where the phone changes, or where its thirds begin anew.
+    """
+    names, before = [], None
+    for token in tokens:
+        phone, third = divmod(int(token), STATES_PER_PHONE)
+        if before is None or phone != before[0] or third < before[1]:
+            names.append(PHONES[phone])
+        before = (phone, third)
+    return [name for name in names if name != SILENCE]
+
+
+def _phone_rows(
+    bark: Bark, texts: Sequence[str], said: Mapping[str, Sequence[Utterance]], samplings: Any
+) -> list[dict[str, Any]]:
+    """Phone error rates of the semantic stage by voice and sampling."""
+    rows = []
+    for voice, utterances in said.items():
+        meant = [[p for p, _ in u.phones if p != SILENCE] for u in utterances]
+        for name, sampling in samplings.items():
+            made = bark.semantic(
+                list(texts), voice=voice, seed=list(range(len(texts))), sampling=sampling
+            )
+            pairs = zip(meant, map(spoken_phones, made), strict=True)
+            found = [word_errors(" ".join(a), " ".join(b)) for a, b in pairs]
+            errors, phones = (sum(column) for column in zip(*found, strict=True))
+            rows.append({"voice": voice, "sampling": name, "phone_errors": errors / phones})
+    return rows
 
 
 def _judge(

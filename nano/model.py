@@ -78,7 +78,7 @@ def nano_config() -> BarkConfig:
             n_layer=2, n_head=4, n_embd=128, n_codes_total=tokens.n_fine_codebooks,
         ),
         codec=CodecConfig(
-            sample_rate=SAMPLE_RATE, n_filters=8, ratios=(2, 4, 5, 8), latent_dim=64, n_lstm=1,
+            sample_rate=SAMPLE_RATE, n_filters=8, ratios=(8, 5, 4, 2), latent_dim=64, n_lstm=1,
             codebook_size=CODEBOOK_SIZE, n_codebooks=tokens.n_fine_codebooks,
         ),
         tokens=tokens,

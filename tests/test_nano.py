@@ -290,14 +290,24 @@ def test_evaluation_refuses_what_it_cannot_compare(tmp_path):
         evaluation.EvaluationSettings(model="nano", n_texts=0)
 
 
+def test_tokens_are_read_as_phones():
+    """A phone again with its first third is another one; a lost third is none."""
+    first = {name: 3 * i for i, name in enumerate(model.PHONES)}
+    tokens = [first["pau"], first["s"], first["s"] + 2, first["s"], first["iy"] + 1, first["pau"]]
+    assert evaluation.spoken_phones(np.array(tokens)) == ["s", "s", "iy"]
+    assert evaluation.spoken_phones(np.array([], int)) == []
+
+
 def test_table_shows_every_row():
     row = {"speaker": "model", "voice": "rms", "sampling": "greedy", "wer": 0.125}
     rows = [
         {**row, "length_ratio": 1.05, "pitch_hz": 101.4},
         {**row, "voice": "none", "length_ratio": None, "pitch_hz": None},
     ]
-    lines = evaluation.render({"rows": rows}).splitlines()
+    phones = [{"voice": "rms", "sampling": "greedy", "phone_errors": 0.031}]
+    lines = evaluation.render({"rows": rows, "semantic": phones}).splitlines()
     assert lines[2:] == [
         "| model | rms | greedy | 12.5 % | 1.05 | 101 |",
         "| model | none | greedy | 12.5 % |  |  |",
+        "| model, phones of its semantic tokens | rms | greedy | 3.1 % | | |",
     ]
