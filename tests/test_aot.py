@@ -112,6 +112,13 @@ def test_cpu_writes_its_cache_in_place(loop):
     assert count_loop_copies(text, n_values) == 0
 
 
+def test_cpu_writes_heads_that_lie_apart_in_place():
+    with choices(dataclasses.replace(backend.BACKENDS["cpu"], least_heads_apart=1)):
+        text, n_values = semantic_loop(2, None)
+    assert n_values == 2 * tiny.CONFIG.semantic.head_dim * 128  # of one head
+    assert count_loop_copies(text, n_values) == 0
+
+
 def test_cpu_copies_its_cache_without_the_compiler_option():
     """The other way round, so that the test above is known to see a copy."""
     text, n_values = semantic_loop(2, {"xla_cpu_copy_insertion_use_region_analysis": False})

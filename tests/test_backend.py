@@ -1,5 +1,6 @@
 """Every platform's way of decoding gives what this one's gives."""
 
+import dataclasses
 import re
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 from bark_jax import backend
 from bark_jax.decoding import read_prompt, read_token
 from bark_jax.models.binding import bind
-from bark_jax.models.cache import cache_of_prompt
+from bark_jax.models.cache import cache_of_prompt, grouped_as
 from bark_jax.models.gpt import GPT
 from bark_jax.models.layers import matmul
 from tests import tiny
@@ -45,13 +46,33 @@ def test_platforms_agree(monkeypatch, platform, rows):
     np.testing.assert_allclose(outputs(ids_BT, length_B), here, atol=2e-5)
 
 
-@pytest.mark.parametrize("platform, rows, n_arrays", [("cpu", 1, 1), ("cpu", 2, 4), ("gpu", 2, 1)])
-def test_batches_on_cpu_keep_their_heads_apart(monkeypatch, platform, rows, n_arrays):
+def test_heads_that_lie_apart_change_nothing(monkeypatch):
+    length_B = jnp.array([9, 4, 6])
+    here = outputs(IDS_BT, length_B)
+    apart = dataclasses.replace(backend.current(), least_heads_apart=1)
+    monkeypatch.setattr(backend, "current", lambda: apart)
+    np.testing.assert_allclose(outputs(IDS_BT, length_B), here, atol=2e-5)  # as above
+
+
+@pytest.mark.parametrize(
+    "platform, rows, heads, n_arrays",
+    [("cpu", 1, 12, 1), ("cpu", 2, 12, 12), ("cpu", 2, 8, 1), ("gpu", 2, 12, 1)],
+)
+def test_batches_on_cpu_keep_many_heads_apart(monkeypatch, platform, rows, heads, n_arrays):
     monkeypatch.setattr(backend, "current", lambda: backend.BACKENDS[platform])
-    z_BPHK = jnp.zeros((rows, 3, 4, 8))
+    z_BPHK = jnp.zeros((rows, 3, heads, 8))
     cache = cache_of_prompt(z_BPHK, z_BPHK, 16, "float32")
-    shape = (rows, 4 // n_arrays, 8, 16)
+    shape = (rows, heads // n_arrays, 8, 16)
     assert [z.shape for z in jax.tree.leaves(cache)] == [shape] * 2 * n_arrays
+
+
+def test_a_lone_rows_heads_are_laid_out_as_a_batchs():
+    z_BPHK = jnp.asarray(np.random.default_rng(2).normal(size=(2, 3, 12, 8)), jnp.float32)
+    batch, lone = (cache_of_prompt(z, z + 1, 16, "float32") for z in (z_BPHK, z_BPHK[:1]))
+    laid_out = grouped_as(lone, batch)
+    assert jax.tree.structure(laid_out) == jax.tree.structure(batch)
+    for got, want in zip(jax.tree.leaves(laid_out), jax.tree.leaves(batch), strict=True):
+        np.testing.assert_array_equal(got, want[:1])
 
 
 def test_a_few_rows_stay_on_the_right_of_their_product():

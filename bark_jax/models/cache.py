@@ -23,7 +23,8 @@ class SlotsLast:
     def of_prompt(cls, k_BPHK: jax.Array, v_BPHK: jax.Array, slots: int, dtype: str):
         """A cache of `slots` slots whose first P hold the prompt."""
         B, P, H, _ = k_BPHK.shape
-        n_groups = H if B > 1 and backend.current().splits_heads else 1
+        least = backend.current().least_heads_apart
+        n_groups = H if least is not None and H >= least and B > 1 else 1
 
         def place(z_BPHK: jax.Array) -> tuple[jax.Array, ...]:
             z_BHKP = z_BPHK.astype(dtype).transpose(0, 2, 3, 1)
