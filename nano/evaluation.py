@@ -31,9 +31,9 @@ GREEDY = {stage: {"temperature": 0.0} for stage in ("semantic", "coarse", "fine"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
-    """Fields of configs/evaluate.yaml."""
+    """Fields of configs/nano/evaluate.yaml."""
 
-    model: str  # all that `Bark.from_pretrained` takes
+    source: str  # the model: all that `Bark.from_pretrained` takes
     texts: str = "nano/unseen.txt"  # a sentence a line
     n_texts: int = 100  # the first ones
     voices: tuple[str, ...] = (NO_VOICE, "rms", "slt")  # presets; flite's voices of the same name
@@ -73,10 +73,10 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     """
     texts = read_texts(Path(settings.texts))[: settings.n_texts]
     make_recognizer(settings.recognizer)  # says at once if it is not there
-    bark = Bark.from_pretrained(settings.model)
+    bark = Bark.from_pretrained(settings.source)
     if bark.sample_rate != SAMPLE_RATE:
         raise ValueError(
-            f"model={settings.model!r} has {bark.sample_rate} samples per second, flite's voices "
+            f"source={settings.source!r} has {bark.sample_rate} samples per second, flite's voices "
             f"{SAMPLE_RATE}"
         )
     said = {v: _flite(texts, v) for v in settings.voices if v != NO_VOICE}
@@ -94,7 +94,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     with ProcessPoolExecutor(settings.workers, multiprocessing.get_context("spawn")) as pool:
         rows = [_judge(each, texts, said, settings.recognizer, pool) for each in spoken]
     return {
-        "model": settings.model,
+        "model": settings.source,
         "recognizer": settings.recognizer,
         "n_texts": len(texts),
         "rows": rows,

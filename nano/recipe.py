@@ -40,7 +40,7 @@ ON_RECORDINGS, ON_CODES = ("codec", "semantic"), ("coarse", "fine")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecipeSettings:
-    """Fields of configs/train_nano.yaml."""
+    """Fields of configs/nano/train_nano.yaml."""
 
     out: str
     minutes: dict[str, float]  # stage -> time of its training, whatever the machine
@@ -77,7 +77,7 @@ def run(settings: RecipeSettings) -> Path:
     model = assemble(out / "model", exports, origin(out / "corpus", dict(settings.minutes)))
     add_voices(model, out / "data")
     if settings.evaluate and not (out / "evaluation.json").is_file():
-        _script("evaluate", [f"model={model}", f"out={out}", "links=true"])
+        _script("evaluate", [f"source={model}", f"out={out}", "links=true"])
     draw_curves([out / stage for stage in STAGES], out / "curves.png")
     draw_spectrograms(model, SHOWN, settings.corpus.voices[0], out / "spectrograms.png")
     if settings.install:

@@ -1,6 +1,6 @@
-"""Measures how well a model is understood; settings are in configs/evaluate.yaml.
+"""Measures how well a model is understood; settings are in configs/nano/evaluate.yaml.
 
-Run: python scripts/evaluate.py model=nano
+Run: python scripts/evaluate.py source=nano
 """
 
 import json
@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `nano` is not installed
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="evaluate")
+@hydra.main(version_base="1.3", config_path="../configs/nano", config_name="evaluate")
 def main(composed: DictConfig) -> None:
     # Here, because the processes that listen import this file and need none of it.
     from nano.evaluation import EvaluationSettings, evaluate, render

@@ -1,4 +1,4 @@
-"""Trains the model that ships in the package; settings are in configs/train_nano.yaml.
+"""Trains the model that ships in the package; settings are in configs/nano/train_nano.yaml.
 
 Run: python scripts/train_nano.py out=nano-run
 The same command again goes on with a run that was interrupted. Needs flite.
@@ -17,7 +17,7 @@ from nano.recipe import RecipeSettings, run
 from scripts.compose import from_hydra
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="train_nano")
+@hydra.main(version_base="1.3", config_path="../configs/nano", config_name="train_nano")
 def main(composed: DictConfig) -> None:
     try:
         model = run(from_hydra(RecipeSettings, composed))

@@ -212,7 +212,7 @@ def test_package_takes_no_large_model(packed, tmp_path, monkeypatch):
 
 
 def composed(name: str, *overrides: str):
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+    with initialize_config_dir(str(ROOT / "configs" / "nano"), version_base="1.3"):
         return compose(name, list(overrides))
 
 
@@ -278,16 +278,18 @@ def test_finetune_takes_the_settings_of_every_stage():
 
 
 def test_evaluation_refuses_what_it_cannot_compare(tmp_path):
-    settings = from_hydra(evaluation.EvaluationSettings, composed("evaluate"))
+    chosen = composed("evaluate", "source=nano", "voices=[rms]", "links=true")
+    settings = from_hydra(evaluation.EvaluationSettings, chosen)
+    assert (settings.source, settings.voices, settings.links) == ("nano", ("rms",), True)
     assert settings.samplings["greedy"] == evaluation.GREEDY
     with pytest.raises(FileNotFoundError, match="is no file"):
         evaluation.evaluate(dataclasses.replace(settings, texts=str(tmp_path / "none.txt")))
     with pytest.raises(ValueError, match="has 24000 samples per second"):
         evaluation.evaluate(
-            dataclasses.replace(settings, model="untrained", texts=str(ROOT / "nano/unseen.txt"))
+            dataclasses.replace(settings, source="untrained", texts=str(ROOT / "nano/unseen.txt"))
         )
     with pytest.raises(ValueError, match="want at least one of each"):
-        evaluation.EvaluationSettings(model="nano", n_texts=0)
+        evaluation.EvaluationSettings(source="nano", n_texts=0)
 
 
 def test_tokens_are_read_as_phones():
