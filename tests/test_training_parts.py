@@ -10,15 +10,19 @@ import numpy as np
 import optax
 import pytest
 
+from bark_jax.tracking import NullTracker
 from bark_jax.training.batches import LoaderSettings, Part, evaluation_batches, training_batches
+from bark_jax.training.checkpoints import Checkpoints
 from bark_jax.training.estimate import count_flops
 from bark_jax.training.examples import Examples
 from bark_jax.training.journal import Journal, Means, read_rows
+from bark_jax.training.loop import Loop, TrainingDiverged
 from bark_jax.training.mesh import MeshSettings, make_mesh, state_sharding
 from bark_jax.training.optimizer import OptimizerSettings, descent, learning_rate, make_optimizer
 from bark_jax.training.records import open_source
 from bark_jax.training.schedule import Clock, StopSignal
 from bark_jax.training.settings import Settings
+from bark_jax.training.step import TrainState
 from bark_jax.training.tasks import make_task
 from bark_jax.training.trainable import DOWN, EMBEDDINGS, UP, LoraSettings, Trainable
 from tests import tiny, tones
@@ -98,6 +102,69 @@ def test_a_damaged_record_stops_the_run_with_its_name(data, tmp_path):
         batches = training_batches(broken, 4, seed=1, part=Part(), settings=LOADER)
         for _ in range(6):
             next(batches)
+
+
+# --- the loop, on a stepper whose losses are given ----------------------------------------------
+
+
+class GivenLosses:
+    """Stands in for the compiled steps."""
+
+    def __init__(self, losses):
+        self.losses, self.mesh = iter(losses), make_mesh(MeshSettings(), rows=2)
+
+    def run(self, state, batches, progress_K):
+        loss = np.array([next(self.losses)], np.float32)
+        names = ("grad_norm", "learning_rate", "targets")
+        return state, {"loss": loss, **{name: np.ones(1, np.float32) for name in names}}
+
+    def is_finite(self, state):
+        return True
+
+
+def loop_of(home, examples, checkpoints, losses, **changes):
+    settings = Settings(
+        stage="fine", data="D", init="M", out=str(home), steps=len(losses), batch_size=2,
+        **{"save_every": 2, "eval_every": 100, "log_every": 1, **changes},
+    )  # fmt: skip
+    return Loop(
+        settings=settings,
+        stepper=GivenLosses(losses),
+        state=TrainState(jnp.int32(0), jnp.zeros(2, jnp.uint32), {"w": jnp.ones(3)}, {}, (), {}),
+        batches=training_batches(examples, 2, seed=1, part=Part(), settings=LOADER),
+        evaluation=[],
+        checkpoints=checkpoints,
+        constants=0,
+        journal=Journal(home / "metrics.jsonl", 0),
+        tracker=NullTracker(),
+        clock=Clock(len(losses), None, 0.0),
+        stop=StopSignal(),
+        means=Means(),
+        replaced=frozenset(),
+        sample=lambda state, step: None,
+    )
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(examples, tmp_path):
+    with Checkpoints(tmp_path / "checkpoints", keep=2) as checkpoints:
+        loop = loop_of(tmp_path, examples, checkpoints, [3.0, 2.0, 1.0, float("nan"), 1.0, 1.0])
+        with pytest.raises(TrainingDiverged, match=r"step 4 \(loss nan\); step 2 is kept"):
+            loop.run()
+        assert checkpoints.latest == 2
+        loop.journal.close()
+    assert [row["loss"] for row in read_rows(tmp_path / "metrics.jsonl")] == [3.0, 2.0, 1.0]
+
+
+def test_the_last_checkpoints_and_the_best_are_kept(tmp_path):
+    with Checkpoints(tmp_path / "checkpoints", keep=2) as checkpoints:
+        for step, loss in enumerate([3.0, 1.0, 4.0, None, 2.0]):
+            checkpoints.save(step, {"w": jnp.full(2, float(step))}, {"place": step}, loss)
+        checkpoints.wait()
+        assert (checkpoints.best(), checkpoints.latest) == (1, 4)
+        arrays, host = checkpoints.restore(1, {"w": jnp.zeros(2)})
+        assert (float(arrays["w"][0]), host) == (1.0, {"place": 1})
+    steps = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert steps == {"1", "3", "4"}
 
 
 # --- optimiser -------------------------------------------------------------------------------
