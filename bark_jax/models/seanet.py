@@ -132,7 +132,8 @@ def _convolve_blocks(x_BTC: jax.Array, weight_NCW: jax.Array, stride: int) -> ja
         jnp.pad(weight_WCN, ((i * stride, span - W - i * stride), (0, 0), (0, 0))) for i in range(n)
     ]
     weight = jnp.stack(copies, axis=2).reshape(span * C, n * N)
-    return multiply_rows(x_BTX, weight, (B, blocks * n, N))[:, :T]
+    y_BTN = multiply_rows(x_BTX, weight, (B, blocks * n, N))
+    return y_BTN[:, :T]  # pyright: ignore[reportIndexIssue]
 
 
 def convolve_transposed(x_BTC: jax.Array, weight_CNW: jax.Array, stride: int) -> jax.Array:
