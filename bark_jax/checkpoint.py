@@ -7,7 +7,6 @@ voices/NAME.npz                    history prompts; NAME may hold one slash
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from bark_jax.config import STAGES, BarkConfig, from_dict, to_dict
+from bark_jax.files import replacing
 from bark_jax.host_memory import large_buffers_returned
 from bark_jax.models.binding import Params, flatten, unflatten
 
@@ -49,9 +49,8 @@ def save_config(
       source: where the parameters come from (names and hashes of files), free-form plain data.
     """
     content = {"format": FORMAT, **to_dict(config), "source": dict(source or {})}
-    partial = Path(directory) / f"{CONFIG_FILE}.partial"
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(partial, Path(directory) / CONFIG_FILE)
+    with replacing(Path(directory) / CONFIG_FILE) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def load_config(directory: str | Path) -> BarkConfig:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bark_jax import __version__
+from bark_jax.files import replacing
 
 COMMENT_BYTES = 2000  # of a WAV file; libsndfile gives a comment over 2047 bytes back as empty
 
@@ -53,16 +54,14 @@ class Generation:
         path = Path(path)
         if path.suffix.lower() != ".wav":
             raise ValueError(f"path={str(path)!r} must end in .wav")
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            with soundfile.SoundFile(
+        with (
+            replacing(path) as partial,
+            soundfile.SoundFile(
                 partial, "w", self.sample_rate, channels=1, subtype="FLOAT", format="WAV"
-            ) as file:
-                file.comment = _json_within(self.metadata(), COMMENT_BYTES)
-                file.write(self.audio)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+            ) as file,
+        ):
+            file.comment = _json_within(self.metadata(), COMMENT_BYTES)
+            file.write(self.audio)
 
     def save_voice(self, path: str | os.PathLike[str]) -> None:
         """Writes the tokens as a history prompt, in the original's `.npz` format."""

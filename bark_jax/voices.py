@@ -12,7 +12,6 @@ import importlib.util
 import json
 import os
 import re
-import uuid
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from bark_jax.config import TokenLayout
+from bark_jax.files import replacing
 from bark_jax.hub import HubRepo, ModelNotFoundError
 
 KEYS = ("semantic_prompt", "coarse_prompt", "fine_prompt")
@@ -99,13 +99,8 @@ def save_voice(
     path = Path(path)
     if path.suffix != ".npz":
         raise VoiceError(f"a voice file must end in .npz, got {path}")
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with partial.open("xb") as file:
-            np.savez(file, **dict(zip(KEYS, (semantic, coarse, fine), strict=True)))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial, partial.open("xb") as file:
+        np.savez(file, **dict(zip(KEYS, (semantic, coarse, fine), strict=True)))
 
 
 class VoiceLibrary:

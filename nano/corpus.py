@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from bark_jax.files import replacing
 from nano import sentences
 
 SAMPLE_RATE = 16_000  # [Hz], flite's own
@@ -129,9 +130,8 @@ def _record(
     if not labels.is_file() or json.loads(labels.read_text())["spoken"] != text:
         utterance = speak(text, row["speaker"], wav.with_suffix(".partial.wav"))
         soundfile.write(wav, utterance.audio, SAMPLE_RATE, subtype="PCM_16")
-        partial = labels.with_suffix(".partial")
-        partial.write_text(json.dumps({"spoken": text, "phones": utterance.phones}))
-        os.replace(partial, labels)
+        with replacing(labels) as partial:
+            partial.write_text(json.dumps({"spoken": text, "phones": utterance.phones}))
     phones = json.loads(labels.read_text())["phones"]
     if phones[-1][1] > max_duration_s:
         return None
@@ -162,6 +162,5 @@ def _row_of_text(index: int, text: str) -> dict[str, Any]:
 
 
 def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "bark_jax"
 # nowhere, it holds two ideas.
 RANKS = [
     ["bark_jax"],
-    ["config", "paths", "environment", "progress", "host_memory", "models", "tracking"],
+    ["config", "paths", "files", "environment", "progress", "host_memory", "models", "tracking"],
     ["evaluation", "evaluation.recognizer", "evaluation.wer", "evaluation.pitch"],
     ["evaluation.audio", "evaluation.spectrogram"],
     ["sampling_config", "backend", "noise", "sharding", "models.products"],

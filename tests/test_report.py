@@ -9,10 +9,11 @@ import pytest
 import soundfile
 
 from bark_jax.cli import main as bark_jax_command
+from bark_jax.files import write_json
 from bark_jax.report.build import build
 from bark_jax.report.columns import columns_of
 from bark_jax.report.labels import label_of
-from bark_jax.sweeps.files import ERROR_FILE, METRICS_FILE, write_json
+from bark_jax.sweeps.files import ERROR_FILE, METRICS_FILE
 from bark_jax.sweeps.results import open_sweep
 
 RATE = 8000

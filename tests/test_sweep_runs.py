@@ -17,7 +17,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import ListConfig
 
 from bark_jax.cli import main as bark_jax_command
-from bark_jax.sweeps.files import METRICS_FILE, RESULT_FILES, write_json
+from bark_jax.files import write_json
+from bark_jax.sweeps.files import METRICS_FILE, RESULT_FILES
 from bark_jax.sweeps.settings import PointSettings
 from scripts.compose import from_hydra
 from tests.fake_bark import FakeBark, write_empty_model

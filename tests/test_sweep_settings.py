@@ -9,8 +9,9 @@ import pytest
 
 from bark_jax import __version__
 from bark_jax.config import from_dict
+from bark_jax.files import write_json
 from bark_jax.sweeps import plan as plan_module
-from bark_jax.sweeps.files import ERROR_FILE, METRICS_FILE, write_json
+from bark_jax.sweeps.files import ERROR_FILE, METRICS_FILE
 from bark_jax.sweeps.plan import check_disk, plan
 from bark_jax.sweeps.results import gather, is_finished, open_sweep, read_row
 from bark_jax.sweeps.settings import PointSettings

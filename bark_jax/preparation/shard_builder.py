@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 import filelock
 
 from bark_jax.config import from_dict, to_dict
+from bark_jax.files import replacing, write_json
 from bark_jax.preparation.corpus import Skipped
 from bark_jax.training.manifest import (
     MANIFEST_FILE,
@@ -27,7 +28,6 @@ from bark_jax.training.manifest import (
     Shard,
     TokenSpec,
     read_manifest,
-    write_json,
     write_manifest,
 )
 from bark_jax.training.records import Record, write_shards
@@ -237,10 +237,6 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], at: str = "") -
 
 
 def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with replacing(path) as partial:
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         partial.write_text("".join(lines), encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,12 +1,12 @@
 """Writes the folder of one point; what it holds stands in files.py."""
 
-import os
 import traceback
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bark_jax.files import replacing, write_json
 from bark_jax.generation import Generation
 from bark_jax.pipeline import Bark
 from bark_jax.sweeps.files import (
@@ -16,7 +16,6 @@ from bark_jax.sweeps.files import (
     METRICS_FILE,
     RESULT_FILES,
     TOKENS_FILE,
-    write_json,
 )
 from bark_jax.sweeps.measure import measure
 from bark_jax.sweeps.provenance import provenance
@@ -76,10 +75,5 @@ def clear(folder: Path) -> None:
 
 
 def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]

@@ -6,14 +6,14 @@ results.jsonl    one row per point: settings, metrics, or the error
 """
 
 import json
-import os
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bark_jax import __version__
-from bark_jax.sweeps.files import AUDIO_FILE, ERROR_FILE, METRICS_FILE, write_json
+from bark_jax.files import replacing, write_json
+from bark_jax.sweeps.files import AUDIO_FILE, ERROR_FILE, METRICS_FILE
 
 FORMAT = 1
 SWEEP_FILE, RESULTS_FILE = "sweep.json", "results.jsonl"
@@ -85,10 +85,9 @@ def read_row(folder: Path) -> Row | None:
 def write_results(sweep_dir: Path, rows: Iterable[Row]) -> Path:
     """Writes `results.jsonl`, all of it or nothing."""
     path = sweep_dir / RESULTS_FILE
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 

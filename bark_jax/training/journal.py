@@ -2,10 +2,11 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from bark_jax.files import replacing
 
 
 class Means:
@@ -33,9 +34,8 @@ class Journal:
     def __init__(self, path: Path, from_step: int) -> None:
         self.path = path
         kept = [row for row in read_rows(path) if row["step"] <= from_step]
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text("".join(map(_line, kept)), encoding="utf-8")
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            partial.write_text("".join(map(_line, kept)), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, row: Mapping[str, Any]) -> None:

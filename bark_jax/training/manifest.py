@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bark_jax.config import BarkConfig, from_dict, to_dict
+from bark_jax.files import write_json
 from bark_jax.text import Tokenizer
 
 FORMAT = "bark_jax_data/1"
@@ -143,17 +144,6 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
     for shard in manifest.shards:
         _check_file(path.parent, shard)
     return manifest
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON file; a run that is killed leaves the old one or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        text = json.dumps(content, indent=2, ensure_ascii=False)
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _check_file(directory: Path, shard: Shard) -> None:

@@ -18,6 +18,7 @@ from array_record.python import array_record_data_source
 from array_record.python.array_record_module import ArrayRecordWriter
 from flax import serialization
 
+from bark_jax.files import replacing
 from bark_jax.training.manifest import SPLITS, Manifest, Shard, read_manifest
 from bark_jax.training.pcm import quantize_audio, restore_audio
 
@@ -148,8 +149,7 @@ def _data_source(
 
 def _write_file(path: Path, packed: Sequence[bytes], compression: str) -> None:
     """Writes beside `path`, then renames."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with replacing(path) as partial:
         try:
             # One thread: more would compete with the workers that read audio.
             writer = ArrayRecordWriter(
@@ -160,9 +160,6 @@ def _write_file(path: Path, packed: Sequence[bytes], compression: str) -> None:
             writer.close()
         except RuntimeError as error:  # that is how the library reports a full disk
             raise OSError(f"cannot write {path}: {error}") from error
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _pack_tokens(record: Record) -> bytes:

@@ -6,7 +6,6 @@ samples/         audio             init/            a new model's beginning, wit
 """
 
 import contextlib
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import filelock
 import yaml
 
 from bark_jax.config import to_dict
+from bark_jax.files import replacing
 from bark_jax.training.settings import FREE, Settings
 
 CONFIG_FILE = "config.yaml"
@@ -66,6 +66,5 @@ def _plain(settings: Settings) -> dict:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
