@@ -3,12 +3,11 @@
 import os
 import platform
 import re
-import subprocess
 from typing import Any
 
 import psutil
 
-from benchmarks.settings import ROOT
+from bark_jax.sweeps.provenance import git
 
 
 def hardware() -> dict[str, Any]:
@@ -31,17 +30,9 @@ def host_kind(hardware: dict[str, Any], device: str, platform: str) -> str:
 def commit() -> dict[str, Any]:
     """Of this checkout; `dirty` if tracked files differ from it."""
     return {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
     }
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _cpu_model() -> str:

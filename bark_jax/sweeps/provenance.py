@@ -20,8 +20,8 @@ def provenance() -> dict[str, Any]:
     device = jax.local_devices()[0]
     return {
         "bark_jax": __version__,
-        "commit": _git("rev-parse", "HEAD"),
-        "has_local_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "commit": git("rev-parse", "HEAD"),
+        "has_local_changes": bool(git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
         "device": f"{device.platform}: {device.device_kind}",
@@ -35,8 +35,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git(*command: str) -> str | None:
-    """What git says of the checkout that this package lies in."""
+def git(*command: str) -> str | None:
+    """What git says of the checkout that this package lies in; None if there is none."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
