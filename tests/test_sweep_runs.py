@@ -108,10 +108,20 @@ def test_launchers_give_the_same_folders_and_the_same_audio(sweep, fake, tmp_pat
 
 def test_lists_of_texts_and_voices_are_swept_over(sweep, tmp_path):
     texts = 'prompts.text=["say \\"hi\\"", "a, b = c", "${x}", "back\\\\slash"]'
-    assert sweep("out", texts.replace("${", "\\${"), "voices.name=[null,alto]")[0] == 0
+    code, said = sweep("out", texts.replace("${", "\\${"), "voices.name=[null,alto]")
+    assert code == 0, said
     points = [(row["prompts.text"], row["voices.name"]) for row in rows_of(tmp_path / "out")]
     wanted = ['say "hi"', "a, b = c", "${x}", "back\\\\slash"]
     assert points == [(text, voice) for text in wanted for voice in (None, "alto")]
+
+
+@pytest.mark.parametrize("launcher", ["basic", "vectorized"])
+def test_keys_that_look_like_numbers_name_folders(sweep, monkeypatch, tmp_path, launcher):
+    keys = ["012345678901", "12e345678901", "1_2345678901"]
+    monkeypatch.setattr(PointSettings, "key", lambda point: keys[point.seed])
+    code, said = sweep("out", f"hydra/launcher={launcher}", "seed=0,1,2")
+    assert code == 0, said
+    assert sorted(folder.name for folder in (tmp_path / "out").glob("*/")) == sorted(keys)
 
 
 @pytest.mark.parametrize("launcher", ["basic", "vectorized"])

@@ -66,7 +66,7 @@ class PointsSweeper(BasicSweeper):
             sys.exit(f"error: {error}")
         OmegaConf.save(self.config, sweep_dir / "multirun.yaml")
         todo = [
-            [*overrides, f"hydra.sweep.subdir={name}"]
+            [*overrides, f"hydra.sweep.subdir={quote(name)}"]  # bare 12e345678901 is a number
             for (overrides, _), name in zip(jobs, names, strict=True)
             if name is not None
         ]
