@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from bark_jax.config import STAGES
 from bark_jax.pipeline import Bark
 from nano.corpus import speak
 from nano.evaluation import GREEDY
@@ -16,13 +15,13 @@ WINDOW, HOP = 512, 128  # samples of the spectrograms
 
 
 def draw_curves(runs: Sequence[Path], path: Path) -> None:
-    """Training and evaluation loss of each run's stage against the time it took.
+    """Training and evaluation loss of each run against the time it took.
 
     Args:
-      runs: directories of scripts/finetune.py, named after their stages.
+      runs: directories of scripts/finetune.py.
     """
     plt = _pyplot()
-    figure, axes = plt.subplots(1, len(STAGES), figsize=(14, 3.2), layout="constrained")
+    figure, axes = plt.subplots(1, len(runs), figsize=(3.5 * len(runs), 3.2), layout="constrained")
     for axis, run in zip(axes, runs, strict=True):
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         for name, style in (("loss", "-"), ("eval_loss", "o-")):

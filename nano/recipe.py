@@ -3,6 +3,7 @@
 OUT/corpus       sentences spoken by flite          OUT/base        an untrained model
 OUT/recordings   records without useful codes       OUT/codec, OUT/semantic   trained on them
 OUT/data         records with the codec's codes     OUT/coarse, OUT/fine      trained on them
+OUT/decoder      the codec, whose decoder alone went on learning meanwhile
 OUT/model        all four stages and the voices     OUT/evaluation.json       how it is understood
 OUT/curves.png   the losses                         OUT/spectrograms.png      beside flite's
 
@@ -19,7 +20,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bark_jax.config import STAGES
 from nano.corpus import CorpusSettings, write_corpus
 from nano.figures import draw_curves, draw_spectrograms
 from nano.model import write_base
@@ -35,7 +35,30 @@ MALLOC = ":".join(
         "hugetlb=1", "mmap_max=0", "trim_threshold=10000000000", "top_pad=300000000",
     )
 )  # fmt: skip
-ON_RECORDINGS, ON_CODES = ("codec", "semantic"), ("coarse", "fine")
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """One run of scripts/finetune.py; directories lie below OUT."""
+
+    name: str
+    stage: str
+    init: str
+    data: str
+
+
+FIRST = (
+    Training("codec", "codec", init="base", data="recordings"),
+    Training("semantic", "semantic", init="base", data="recordings"),
+)
+# The codes are fixed by now, and what turns them into sound may still improve.
+SECOND = (
+    Training("coarse", "coarse", init="base", data="data"),
+    Training("decoder", "codec", init="codec/export", data="recordings"),
+    Training("fine", "fine", init="base", data="data"),
+)
+NAMES = tuple(training.name for training in (*FIRST, *SECOND))
+SOURCES = {"semantic": "semantic", "coarse": "coarse", "fine": "fine", "codec": "decoder"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,17 +66,17 @@ class RecipeSettings:
     """Fields of configs/nano/train_nano.yaml."""
 
     out: str
-    minutes: dict[str, float]  # stage -> time of its training, whatever the machine
-    train: dict[str, dict[str, Any]]  # stage -> settings of scripts/finetune.py
+    minutes: dict[str, float]  # training -> its time, whatever the machine
+    train: dict[str, dict[str, Any]]  # training -> settings of scripts/finetune.py
     corpus: CorpusSettings = dataclasses.field(default_factory=CorpusSettings)
-    at_a_time: int = 2  # stages that train side by side; 1 on a machine with one accelerator
+    at_a_time: int = 2  # trainings side by side; 1 on a machine with one accelerator
     evaluate: bool = True
     install: bool = False  # put the model into the package
 
     def __post_init__(self) -> None:
         for name in ("minutes", "train"):
-            if (found := set(getattr(self, name))) != set(STAGES):
-                raise ValueError(f"{name} is for {sorted(found)}, want {sorted(STAGES)}")
+            if (found := set(getattr(self, name))) != set(NAMES):
+                raise ValueError(f"{name} is for {sorted(found)}, want {sorted(NAMES)}")
         if self.at_a_time < 1:
             raise ValueError(f"at_a_time={self.at_a_time}, want at least 1")
 
@@ -69,16 +92,16 @@ def run(settings: RecipeSettings) -> Path:
     manifest = write_corpus(out / "corpus", settings.corpus)
     base = write_base(out / "base")
     _prepare(manifest, base, out / "recordings", keep_audio=True)
-    _train(ON_RECORDINGS, base, out / "recordings", out, settings)
+    _train(FIRST, out, settings)
     _prepare(manifest, out / "codec" / "export", out / "data", keep_audio=False)
-    _train(ON_CODES, base, out / "data", out, settings)
+    _train(SECOND, out, settings)
 
-    exports = {stage: out / stage / "export" for stage in STAGES}
+    exports = {stage: out / name / "export" for stage, name in SOURCES.items()}
     model = assemble(out / "model", exports, origin(out / "corpus", dict(settings.minutes)))
     add_voices(model, out / "data")
     if settings.evaluate and not (out / "evaluation.json").is_file():
         _script("evaluate", [f"source={model}", f"out={out}", "links=true"])
-    draw_curves([out / stage for stage in STAGES], out / "curves.png")
+    draw_curves([out / name for name in NAMES], out / "curves.png")
     draw_spectrograms(model, SHOWN, settings.corpus.voices[0], out / "spectrograms.png")
     if settings.install:
         n_bytes = install(model, PACKAGED)
@@ -102,23 +125,23 @@ def _prepare(manifest: Path, model: Path, out: Path, *, keep_audio: bool) -> Non
     )
 
 
-def _train(
-    stages: Sequence[str], base: Path, data: Path, out: Path, settings: RecipeSettings
-) -> None:
-    """Trains stages, some at a time; raises the first error when all have ended."""
+def _train(trainings: Sequence[Training], out: Path, settings: RecipeSettings) -> None:
+    """Runs trainings, some at a time; raises the first error when all have ended."""
 
-    def one(stage: str) -> None:
-        if (out / stage / "export").is_dir():
+    def one(training: Training) -> None:
+        name = training.name
+        if (out / name / "export").is_dir():
             return
-        chosen = [f"{name}={_value(value)}" for name, value in settings.train[stage].items()]
+        chosen = [f"{key}={_value(value)}" for key, value in settings.train[name].items()]
         fixed = {
-            "stage": stage, "data": data, "init": base, "fresh": "true", "out": out / stage,
-            "steps": "null", "max_minutes": settings.minutes[stage],
+            "stage": training.stage, "data": out / training.data, "init": out / training.init,
+            "fresh": str(training.init == "base").lower(), "out": out / name,
+            "steps": "null", "max_minutes": settings.minutes[name],
         }  # fmt: skip
-        _script("finetune", [*(f"{name}={value}" for name, value in fixed.items()), *chosen])
+        _script("finetune", [*(f"{key}={value}" for key, value in fixed.items()), *chosen])
 
     with ThreadPoolExecutor(settings.at_a_time) as pool:
-        for done in [pool.submit(one, stage) for stage in stages]:
+        for done in [pool.submit(one, training) for training in trainings]:
             done.result()
 
 

@@ -237,18 +237,21 @@ def test_recipe_goes_through_its_steps_once(tmp_path, monkeypatch):
     for name in ("add_voices", "draw_curves", "draw_spectrograms"):
         monkeypatch.setattr(recipe, name, lambda *_: None)
     recipe.run(settings)
-    steps = [(name, given.get("stage", Path(given["out"]).name)) for name, given in calls]
+    steps = [(name, Path(given["out"]).name) for name, given in calls]
     assert steps[0] == ("prepare_data", "recordings")
     assert set(steps[1:3]) == {("finetune", "codec"), ("finetune", "semantic")}
     assert steps[3] == ("prepare_data", "data")
-    assert set(steps[4:6]) == {("finetune", "coarse"), ("finetune", "fine")}
-    assert steps[6][0] == "evaluate" and len(steps) == 7
+    assert set(steps[4:7]) == {("finetune", name) for name in ("coarse", "decoder", "fine")}
+    assert steps[7][0] == "evaluate" and len(steps) == 8
     assert calls[3][1]["model.source"] == str(tmp_path / "codec" / "export")
     semantic = next(given for _, given in calls if given.get("stage") == "semantic")
     assert semantic["max_minutes"] == str(settings.minutes["semantic"])
-    assert semantic["+task"].startswith("{max_tokens: 74")
+    assert semantic["+task"].startswith("{max_tokens: 74") and semantic["fresh"] == "true"
+    decoder = next(given for _, given in calls if Path(given["out"]).name == "decoder")
+    assert decoder["init"] == str(tmp_path / "codec" / "export") and decoder["fresh"] == "false"
+    assert decoder["stage"] == "codec" and "decoder_only: true" in decoder["+task"]
     recipe.run(settings)
-    assert len(calls) == 7
+    assert len(calls) == 8
 
 
 def test_recipe_names_what_failed():
@@ -268,7 +271,10 @@ def test_finetune_takes_the_settings_of_every_stage():
     from bark_jax.training.settings import Settings
 
     nano = from_hydra(recipe.RecipeSettings, composed("train_nano", "out=x"))
-    for stage, chosen in nano.train.items():
+    stages = {training.name: training.stage for training in (*recipe.FIRST, *recipe.SECOND)}
+    assert set(recipe.SOURCES.values()) < set(stages)
+    for name, chosen in nano.train.items():
+        stage = stages[name]
         overrides = [f"{name}={recipe._value(value)}" for name, value in chosen.items()]
         fixed = [f"stage={stage}", "data=d", "init=i", "out=o", "steps=null", "max_minutes=1"]
         with initialize_config_dir(str(ROOT / "configs" / "train"), version_base="1.3"):

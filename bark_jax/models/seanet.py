@@ -19,6 +19,8 @@ from bark_jax.config import CodecConfig
 
 Lengths = jax.Array | None  # (B,) steps of each row; None: all rows are full
 
+# A new codec brings speech, whose samples are about 0.1, to the size its layers are made for.
+GAIN_IN, GAIN_OUT = 4.0, 0.2
 FEW_CHANNELS = 64  # in · out: convolutions of fewer are written as products, on all backends
 BLOCK_COLUMNS = 32  # of such a product
 
@@ -186,10 +188,16 @@ class WeightNorm(nnx.Module):
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], n_bias: int, std: float, *, rngs: nnx.Rngs
+        self,
+        shape: tuple[int, int, int],
+        n_bias: int,
+        std: float,
+        gain: float = 1,
+        *,
+        rngs: nnx.Rngs,
     ) -> None:
         weight = jax.random.normal(rngs.params(), shape) * std
-        self.weight_g = nnx.Param(jnp.linalg.norm(weight, axis=(1, 2), keepdims=True))
+        self.weight_g = nnx.Param(gain * jnp.linalg.norm(weight, axis=(1, 2), keepdims=True))
         self.weight_v = nnx.Param(weight)
         self.bias = nnx.Param(jnp.zeros(n_bias))
 
@@ -200,14 +208,21 @@ class WeightNorm(nnx.Module):
 
 
 class Conv(nnx.Module):
-    """Causal convolution; a new one keeps the signal's size (std = 1/√fan-in)."""
+    """Causal convolution; a new one multiplies the signal's size by `gain` (std = 1/√fan-in)."""
 
     def __init__(
-        self, n_in: int, n_out: int, kernel: int, stride: int = 1, *, rngs: nnx.Rngs
+        self,
+        n_in: int,
+        n_out: int,
+        kernel: int,
+        stride: int = 1,
+        *,
+        gain: float = 1,
+        rngs: nnx.Rngs,
     ) -> None:
         self.kernel, self.stride = kernel, stride
         std = 1 / math.sqrt(n_in * kernel)
-        self.conv = WeightNorm((n_out, n_in, kernel), n_out, std, rngs=rngs)
+        self.conv = WeightNorm((n_out, n_in, kernel), n_out, std, gain, rngs=rngs)
 
     def __call__(self, x_BTC: jax.Array, length_B: Lengths) -> tuple[jax.Array, Lengths]:
         x_BTC = pad_reflect(x_BTC, length_B, self.kernel - self.stride, self.stride)
@@ -308,7 +323,9 @@ class Encoder(_Sequence):
 
     def __init__(self, cfg: CodecConfig, *, rngs: nnx.Rngs) -> None:
         width = cfg.n_filters
-        layers: list[nnx.Module | None] = [Conv(1, width, cfg.kernel_size, rngs=rngs)]
+        layers: list[nnx.Module | None] = [
+            Conv(1, width, cfg.kernel_size, gain=GAIN_IN, rngs=rngs)
+        ]
         for ratio in reversed(cfg.ratios):
             layers += [
                 Residual(width, cfg.residual_kernel_size, rngs=rngs),
@@ -341,7 +358,7 @@ class Decoder(_Sequence):
                 Residual(width // 2, cfg.residual_kernel_size, rngs=rngs),
             ]
             width //= 2
-        layers += [None, Conv(width, 1, cfg.kernel_size, rngs=rngs)]
+        layers += [None, Conv(width, 1, cfg.kernel_size, gain=GAIN_OUT, rngs=rngs)]
         super().__init__(layers)
 
     def __call__(self, latents_BTL: jax.Array, length_B: Lengths = None) -> jax.Array:
