@@ -45,17 +45,18 @@ class Training:
     stage: str
     init: str
     data: str
+    fresh: bool = False  # at random values
 
 
 FIRST = (
-    Training("codec", "codec", init="base", data="recordings"),
-    Training("semantic", "semantic", init="base", data="recordings"),
+    Training("codec", "codec", init="base", data="recordings", fresh=True),
+    Training("semantic", "semantic", init="base", data="recordings", fresh=True),
 )
 # The codes are fixed by now, and what turns them into sound may still improve.
 SECOND = (
-    Training("coarse", "coarse", init="base", data="data"),
+    Training("coarse", "coarse", init="codec/export", data="data", fresh=True),
     Training("decoder", "codec", init="codec/export", data="recordings"),
-    Training("fine", "fine", init="base", data="data"),
+    Training("fine", "fine", init="codec/export", data="data", fresh=True),
 )
 NAMES = tuple(training.name for training in (*FIRST, *SECOND))
 SOURCES = {"semantic": "semantic", "coarse": "coarse", "fine": "fine", "codec": "decoder"}
@@ -135,7 +136,7 @@ def _train(trainings: Sequence[Training], out: Path, settings: RecipeSettings) -
         chosen = [f"{key}={_value(value)}" for key, value in settings.train[name].items()]
         fixed = {
             "stage": training.stage, "data": out / training.data, "init": out / training.init,
-            "fresh": str(training.init == "base").lower(), "out": out / name,
+            "fresh": _value(training.fresh), "out": out / name,
             "steps": "null", "max_minutes": settings.minutes[name],
         }  # fmt: skip
         _script("finetune", [*(f"{key}={value}" for key, value in fixed.items()), *chosen])

@@ -155,17 +155,18 @@ def test_other_settings_do_not_continue_a_run(home, finished):
         finetune(settings_of(home, "whole", batch_size=4))
 
 
-def test_data_of_another_model_are_refused(home):
-    manifest = home / "data" / "manifest.json"
-    before = manifest.read_text()
-    content = json.loads(before)
-    content["spec"]["codebook_size"] = 7
-    manifest.write_text(json.dumps(content))
-    try:
-        with pytest.raises(ValueError, match="codebook_size is 7 in the data, 20 in the model"):
-            finetune(settings_of(home, "other"))
-    finally:
-        manifest.write_text(before)
+@pytest.mark.parametrize("stage, spec, message", [
+    ("semantic", {"codebook_size": 7}, "codebook_size is 7 in the data, 20 in the model"),
+    ("coarse", {"codebooks_sha256": "00"}, r"codebooks_sha256 is 00 in the data, \w{64} in the"),
+    ("fine", {"codebooks_sha256": "00"}, r"codebooks_sha256 is 00 in the data, \w{64} in the"),
+])  # fmt: skip
+def test_data_of_another_model_are_refused(home, tmp_path, stage, spec, message):
+    data = tones.write_data(tmp_path / "data", n_train=4, n_eval=2)
+    manifest = json.loads((data / "manifest.json").read_text())
+    manifest["spec"] |= spec
+    (data / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=message):
+        finetune(settings_of(home, f"other-{stage}", stage=stage, data=str(data)))
 
 
 def test_no_records_are_an_error(tmp_path, home):

@@ -153,6 +153,13 @@ def test_data_of_another_model_are_refused():
     other = dataclasses.replace(SPEC, semantic_vocab_size=51, codebook_size=21)
     with pytest.raises(ValueError, match=r"codebook_size is 21 in the data, 20 in the model; sem"):
         other.check_fits(SPEC)
+    codecs = [{"quantizer": {"embed": np.full((2, 3, 4), value)}} for value in (0.0, 1.0)]
+    tokenizer = tiny.make_bark().runner.tokenizer
+    zeros, ones = (TokenSpec.of(tiny.CONFIG, tokenizer, codec) for codec in codecs)
+    zeros.check_fits(zeros)
+    zeros.check_fits(SPEC)  # of a model whose codec does not matter
+    with pytest.raises(ValueError, match=r"codebooks_sha256 is \w+ in the data, \w+ in"):
+        zeros.check_fits(ones)
 
 
 def test_a_full_disk_leaves_nothing(tmp_path):

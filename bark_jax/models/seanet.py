@@ -323,9 +323,7 @@ class Encoder(_Sequence):
 
     def __init__(self, cfg: CodecConfig, *, rngs: nnx.Rngs) -> None:
         width = cfg.n_filters
-        layers: list[nnx.Module | None] = [
-            Conv(1, width, cfg.kernel_size, gain=GAIN_IN, rngs=rngs)
-        ]
+        layers: list[nnx.Module | None] = [Conv(1, width, cfg.kernel_size, gain=GAIN_IN, rngs=rngs)]
         for ratio in reversed(cfg.ratios):
             layers += [
                 Residual(width, cfg.residual_kernel_size, rngs=rngs),

@@ -15,11 +15,11 @@ from bark_jax.batch_files import Line, problem_of, read_lines, stream_lines
 from bark_jax.generation import Generation
 from bark_jax.pipeline import Bark
 from bark_jax.preparation.corpus import Skipped
-from bark_jax.preparation.models import ModelSettings, model_sha256, text_ids
+from bark_jax.preparation.models import ModelSettings, model_sha256, text_ids, token_spec
 from bark_jax.preparation.shard_builder import Chunk, ShardBuilder, plan_chunks
 from bark_jax.sampling_config import SamplingConfig
 from bark_jax.text import normalize_whitespace
-from bark_jax.training.manifest import Manifest, TokenSpec
+from bark_jax.training.manifest import Manifest
 from bark_jax.training.pcm import quantize_audio, restore_audio
 from bark_jax.training.records import Record
 
@@ -65,7 +65,7 @@ def distill(settings: DistillSettings) -> Manifest:
             return manifest
         _write_chunks(builder, builder.todo(chunks), bark, settings)
         bark.runner.tokenizer.save(Path(settings.out) / "tokenizer")
-        return builder.complete(chunks, TokenSpec.of(bark.config, bark.runner.tokenizer))
+        return builder.complete(chunks, token_spec(bark))
 
 
 def _write_chunks(

@@ -9,6 +9,7 @@ from bark_jax.config import STAGES
 from bark_jax.models.binding import flatten
 from bark_jax.pipeline import Bark
 from bark_jax.text import piece_ids
+from bark_jax.training.manifest import TokenSpec
 
 HEAD_VALUES = 4096  # of each array, that tell a whole model from others
 
@@ -34,6 +35,12 @@ def text_ids(bark: Bark, text: str) -> np.ndarray:
         words = [word for word in text.split() if tokenizer.unknown_id in tokenizer.encode(word)]
         raise ValueError(f"its text has words outside the model's vocabulary: {words[:5]}")
     return np.array(ids, np.int32)
+
+
+def token_spec(bark: Bark) -> TokenSpec:
+    """What the numbers of records mean that this model's parts make."""
+    with bark.runner.params["codec"].on_device() as params:
+        return TokenSpec.of(bark.config, bark.runner.tokenizer, params)
 
 
 def codec_sha256(bark: Bark) -> str:

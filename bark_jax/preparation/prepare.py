@@ -15,12 +15,12 @@ from bark_jax.preparation.clip_encoder import encode_clips
 from bark_jax.preparation.clip_reader import ClipReader, ReadClip
 from bark_jax.preparation.clips import ClipSettings
 from bark_jax.preparation.corpus import Corpus, Skipped, Utterance, read_corpus
-from bark_jax.preparation.models import ModelSettings, codec_sha256, text_ids
+from bark_jax.preparation.models import ModelSettings, codec_sha256, text_ids, token_spec
 from bark_jax.preparation.semantic_choice import SemanticSettings, choose_source, train_here
 from bark_jax.preparation.semantic_sources import SemanticSource, Sound
 from bark_jax.preparation.semantic_tokenizers import load_tokenizer, save_tokenizer
 from bark_jax.preparation.shard_builder import Chunk, ShardBuilder, plan_chunks
-from bark_jax.training.manifest import Manifest, TokenSpec
+from bark_jax.training.manifest import Manifest
 from bark_jax.training.pcm import restore_audio
 from bark_jax.training.records import Record
 
@@ -85,8 +85,7 @@ def prepare(settings: PrepareSettings) -> Manifest:
             source = _trained_source(builder, chunks, settings, reader, bark)
         todo = builder.todo(chunks)
         _write_chunks(builder, todo, reader, source, bark, settings)
-        spec = TokenSpec.of(bark.config, bark.runner.tokenizer)
-        spec = dataclasses.replace(spec, semantic_vocab_size=source.vocab_size)
+        spec = dataclasses.replace(token_spec(bark), semantic_vocab_size=source.vocab_size)
         bark.runner.tokenizer.save(Path(settings.out) / "tokenizer")
         return builder.complete(chunks, spec, corpus.skipped)
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bark_jax import backend
-from bark_jax.checkpoint import load_config, load_stage
+from bark_jax.checkpoint import load_config, load_source, load_stage
 from bark_jax.compiling import enable_cache
 from bark_jax.config import BarkConfig, to_dict
 from bark_jax.hub import resolve_model
@@ -106,7 +106,11 @@ def find_recipe(settings: Settings, task: Task) -> Recipe:
 
 def check_data(manifest: Manifest, task: Task, init: Path) -> None:
     """Raises ValueError where records do not mean what the model would read in them."""
-    spec = TokenSpec.of(task.cfg, Tokenizer.from_directory(init / "tokenizer"))
+    is_decoded = task.stage in ("coarse", "fine") and "codec" not in load_source(init).get(
+        "untrained_stages", ()
+    )
+    codec = load_stage(init, "codec") if is_decoded else None
+    spec = TokenSpec.of(task.cfg, Tokenizer.from_directory(init / "tokenizer"), codec)
     if not task.needs_audio:
         manifest.spec.check_fits(spec)
     elif manifest.spec.sample_rate != spec.sample_rate:

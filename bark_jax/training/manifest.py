@@ -9,8 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bark_jax.config import BarkConfig, from_dict, to_dict
 from bark_jax.files import write_json
+from bark_jax.models.binding import Params
 from bark_jax.text import Tokenizer
 
 FORMAT = "bark_jax_data/1"
@@ -29,10 +32,11 @@ class TokenSpec:
     semantic_vocab_size: int  # of what made the tokens; a model may have room for more
     semantic_rate_hz: Fraction
     text_vocab_sha256: str
+    codebooks_sha256: str | None = None  # of the vectors that codes stand for; None: any
 
     @classmethod
-    def of(cls, cfg: BarkConfig, tokenizer: Tokenizer) -> "TokenSpec":
-        """That of a model."""
+    def of(cls, cfg: BarkConfig, tokenizer: Tokenizer, codec: Params | None = None) -> "TokenSpec":
+        """That of a model; with the parameters of its codec also what the codes stand for."""
         return cls(
             sample_rate=cfg.sample_rate,
             n_codebooks=cfg.tokens.n_fine_codebooks,
@@ -41,6 +45,7 @@ class TokenSpec:
             semantic_vocab_size=cfg.tokens.semantic_vocab_size,
             semantic_rate_hz=cfg.tokens.semantic_rate_hz,
             text_vocab_sha256=tokenizer.sha256,
+            codebooks_sha256=None if codec is None else _codebooks_sha256(codec),
         )
 
     def check_fits(self, model: "TokenSpec") -> None:
@@ -49,7 +54,7 @@ class TokenSpec:
         errors = [
             f"{name} is {value} in the data, {theirs[name]} in the model"
             for name, value in dataclasses.asdict(self).items()
-            if (value > theirs[name] if name == "semantic_vocab_size" else value != theirs[name])
+            if not _fits(name, value, theirs[name])
         ]
         if errors:
             raise ValueError(
@@ -104,6 +109,19 @@ class Manifest:
 
     def n_records(self, split: str) -> int:
         return sum(shard.n_records for shard in self.files(split, "tokens"))
+
+
+def _fits(name: str, ours: Any, theirs: Any) -> bool:
+    if name == "semantic_vocab_size":
+        return ours <= theirs
+    if name == "codebooks_sha256" and (ours is None or theirs is None):
+        return True
+    return ours == theirs
+
+
+def _codebooks_sha256(codec: Params) -> str:
+    """Training the decoder alone keeps it; training the whole codec changes it."""
+    return hashlib.sha256(np.asarray(codec["quantizer"]["embed"], np.float32)).hexdigest()
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
