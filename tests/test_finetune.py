@@ -191,6 +191,20 @@ def test_samples_are_audio_from_the_pipeline(home):
 
 
 @pytest.mark.expensive
+def test_wandb_without_a_network_gets_every_row(home):
+    tracking = {"kind": "wandb", "mode": "offline", "project": "tones"}
+    process = start(home, settings_of(home, "tracked", steps=20, tracking=tracking))
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0 and "tracking failed" not in errors, errors
+    (path,) = (home / "tracked" / "wandb").glob("offline-run-*/run-*.wandb")
+    content = path.read_bytes()  # values lie in it as JSON
+    rows = learned(home, "tracked")
+    assert b"tones" in content and len(rows) == 2
+    for row in rows:
+        assert all(json.dumps(row[name]).encode() in content for name in ("loss", "grad_norm"))
+
+
+@pytest.mark.expensive
 @pytest.mark.parametrize("delay_s", [0.0, 0.3, 0.7, 1.5])
 def test_a_run_killed_again_and_again(home, finished, delay_s):
     out = f"killed-{delay_s}"
