@@ -6,6 +6,7 @@ DIR/audio/ID.wav     16 kHz
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import random
@@ -19,6 +20,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from bark_jax.evaluation.wer import normalize
 from bark_jax.files import replacing
 from nano import sentences
 
@@ -34,6 +36,7 @@ class CorpusSettings:
     """What is spoken, and by whom."""
 
     voices: tuple[str, ...] = ("rms", "slt")  # of flite
+    texts: str | None = None  # a sentence a line; None: drawn from the templates
     n_sentences: int = 6000  # all different, dealt out to the voices in turn
     n_test: int = 150  # sentences more, which no voice speaks in the corpus
     max_characters: int = 48  # without spaces
@@ -60,7 +63,8 @@ def write_corpus(directory: Path, settings: CorpusSettings) -> Path:
     """Speaks all sentences; what an earlier run has spoken is kept. Returns the manifest.
 
     Raises:
-      FileNotFoundError: there is no flite.
+      FileNotFoundError: there is no flite, or no file of texts.
+      ValueError: there are too few different sentences.
     """
     manifest = directory / "manifest.jsonl"
     wanted = {"settings": dataclasses.asdict(settings), "words": sentences.vocabulary()}
@@ -140,18 +144,31 @@ def _record(
 
 def _different(settings: CorpusSettings) -> Iterator[str]:
     """Different sentences, in an order that depends on the seed alone."""
-    rng, seen = random.Random(settings.seed), set()
-    for _ in range(200 * (settings.n_sentences + settings.n_test)):
-        if len(seen) == settings.n_sentences + settings.n_test:
-            return
-        text = sentences.draw(rng)
+    wanted, seen = settings.n_sentences + settings.n_test, set()
+    for text in itertools.islice(_candidates(settings), 200 * wanted):
         if text not in seen and len(text.replace(" ", "")) < settings.max_characters:
             seen.add(text)
             yield text
+        if len(seen) == wanted:
+            return
     raise ValueError(
-        f"the templates do not give n_sentences={settings.n_sentences} + n_test={settings.n_test} "
-        "different sentences"
+        f"n_sentences={settings.n_sentences} + n_test={settings.n_test} are wanted, and "
+        f"{settings.texts or 'the templates'} give {len(seen)} different ones of less than "
+        f"max_characters={settings.max_characters}"
     )
+
+
+def _candidates(settings: CorpusSettings) -> Iterator[str]:
+    """Lower case, without marks."""
+    if settings.texts is None:
+        rng = random.Random(settings.seed)
+        while True:
+            yield sentences.draw(rng)
+    path = Path(settings.texts)
+    if not path.is_file():
+        raise FileNotFoundError(f"texts={settings.texts!r} is no file")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    yield from filter(None, map(normalize, lines))
 
 
 def _row_of_text(index: int, text: str) -> dict[str, Any]:

@@ -136,8 +136,21 @@ def test_corpus_settings_are_checked(monkeypatch):
     monkeypatch.setattr(sentences, "TEMPLATES", ("see {me}",))
     few = len(sentences.SLOTS["me"])
     assert len(list(corpus._different(corpus.CorpusSettings(n_sentences=few, n_test=0)))) == few
-    with pytest.raises(ValueError, match=f"do not give n_sentences={few} . n_test=1"):
+    with pytest.raises(
+        ValueError, match=rf"={few} \+ n_test=1 are wanted, and the templates give {few}"
+    ):
         list(corpus._different(corpus.CorpusSettings(n_sentences=few, n_test=1)))
+
+
+def test_corpus_of_given_texts(tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_text("Bring me a guitar!\n\nbring me a guitar\nWhere is it?\n" + "long " * 20)
+    settings = corpus.CorpusSettings(voices=("rms",), texts=str(path), n_sentences=2, n_test=0)
+    assert list(corpus._different(settings)) == ["bring me a guitar", "where is it"]
+    with pytest.raises(ValueError, match=r"lines\.txt give 2 different ones"):
+        list(corpus._different(dataclasses.replace(settings, n_sentences=3)))
+    with pytest.raises(FileNotFoundError, match="is no file"):
+        list(corpus._different(dataclasses.replace(settings, texts=str(tmp_path / "none"))))
 
 
 # Packing
