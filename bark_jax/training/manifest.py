@@ -121,7 +121,8 @@ def _fits(name: str, ours: Any, theirs: Any) -> bool:
 
 def _codebooks_sha256(codec: Params) -> str:
     """Training the decoder alone keeps it; training the whole codec changes it."""
-    return hashlib.sha256(np.asarray(codec["quantizer"]["embed"], np.float32)).hexdigest()
+    vectors_QVL = np.asarray(codec["quantizer"]["embed"], np.float32)
+    return hashlib.sha256(vectors_QVL.tobytes()).hexdigest()
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
