@@ -16,6 +16,7 @@ import numpy as np
 
 from bark_jax.evaluation.pitch import pitch_of
 from bark_jax.evaluation.recognizer import make_recognizer
+from bark_jax.evaluation.spectrogram import RANGE_DB, mel_db
 from bark_jax.evaluation.wer import normalize, word_errors
 from bark_jax.pipeline import Bark
 from bark_jax.preparation.corpus import read_phones
@@ -91,8 +92,9 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
             made = dict(bark.stream(texts, voice=chosen, seed=list(seeds), sampling=sampling))
             spoken.append(Spoken("model", voice, name, [made[i].audio for i in range(len(texts))]))
     phones = _phone_rows(bark, texts, said, settings.samplings) if settings.links else []
+    timbres = {v: timbre([_float(u) for u in us]) for v, us in said.items()}
     with ProcessPoolExecutor(settings.workers, multiprocessing.get_context("spawn")) as pool:
-        rows = [_judge(each, texts, said, settings.recognizer, pool) for each in spoken]
+        rows = [_judge(each, texts, said, timbres, settings.recognizer, pool) for each in spoken]
     return {
         "model": settings.source,
         "recognizer": settings.recognizer,
@@ -115,20 +117,22 @@ def read_texts(path: Path) -> list[str]:
 def render(result: Mapping[str, Any]) -> str:
     """The result as a table in Markdown."""
     lines = [
-        "| speaker | voice | sampling | word error rate | length / flite's | median F0 [Hz] |",
-        "|---|---|---|---|---|---|",
+        "| speaker | voice | sampling | word error rate | length / flite's | median F0 [Hz] | "
+        "spectral distance to flite's voices [dB] |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
+        distances = ", ".join(f"{voice} {d:.1f}" for voice, d in row["distance_db"].items())
         pitch = "" if row["pitch_hz"] is None else f"{row['pitch_hz']:.0f}"
         length = "" if row["length_ratio"] is None else f"{row['length_ratio']:.2f}"
         lines.append(
             f"| {row['speaker']} | {row['voice']} | {row['sampling']} | "
-            f"{100 * row['wer']:.1f} % | {length} | {pitch} |"
+            f"{100 * row['wer']:.1f} % | {length} | {pitch} | {distances} |"
         )
     for row in result["semantic"]:
         lines.append(
             f"| model, phones of its semantic tokens | {row['voice']} | {row['sampling']} | "
-            f"{100 * row['phone_errors']:.1f} % | | |"
+            f"{100 * row['phone_errors']:.1f} % | | | |"
         )
     return "\n".join(lines)
 
@@ -201,6 +205,7 @@ def _judge(
     spoken: Spoken,
     texts: Sequence[str],
     said: Mapping[str, Sequence[Utterance]],
+    timbres: Mapping[str, np.ndarray],
     recognizer: str,
     pool: ProcessPoolExecutor,
 ) -> dict[str, Any]:
@@ -208,6 +213,7 @@ def _judge(
     found = [word_errors(text, words) for text, words in zip(texts, heard, strict=True)]
     errors, words = (sum(column) for column in zip(*found, strict=True))
     pitches = [p for p in pool.map(_pitch, spoken.audio[:PITCH_ROWS]) if p is not None]
+    timbre_M = timbre(spoken.audio)
     samples = sum(len(audio) for audio in spoken.audio)
     reference = sum(len(u.audio) for u in said.get(spoken.voice, ()))
     return {
@@ -219,8 +225,23 @@ def _judge(
         "wer": errors / words,
         "length_ratio": samples / reference if reference else None,
         "pitch_hz": float(np.median(pitches)) if pitches else None,
+        "distance_db": {
+            v: float(np.sqrt(np.square(timbre_M - other_M).mean()))
+            for v, other_M in timbres.items()
+        },
         "heard": heard,
     }
+
+
+def timbre(audio: Sequence[np.ndarray]) -> np.ndarray:
+    """How a voice sounds whatever it says: the mean mel spectrum [dB] (M,), loudness taken off.
+
+    Args:
+      audio: (S,) float at SAMPLE_RATE of each sentence. Silence does not count.
+    """
+    columns_MT = np.concatenate([mel_db(each, SAMPLE_RATE) for each in audio], axis=1)
+    mean_M = columns_MT[:, columns_MT.max(0) > RANGE_DB / 2].mean(1)
+    return mean_M - mean_M.mean()
 
 
 def _listen(job: tuple[str, np.ndarray]) -> str:

@@ -20,13 +20,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from bark_jax.paths import NANO
 from nano.corpus import CorpusSettings, write_corpus
 from nano.figures import draw_curves, draw_spectrograms
 from nano.model import write_base
 from nano.packing import add_voices, assemble, install, origin
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGED = ROOT / "bark_jax" / "assets" / "nano"
 SHOWN = ("please call me back tomorrow morning", "the weather is very warm today")
 # On CPU a step gives its memory back and gets it anew, page by page: a quarter of its time.
 MALLOC = ":".join(
@@ -105,8 +105,8 @@ def run(settings: RecipeSettings) -> Path:
     draw_curves([out / name for name in NAMES], out / "curves.png")
     draw_spectrograms(model, SHOWN, settings.corpus.voices[0], out / "spectrograms.png")
     if settings.install:
-        n_bytes = install(model, PACKAGED)
-        print(f"packed {n_bytes / 1e6:.1f} MB into {PACKAGED}", file=sys.stderr)
+        n_bytes = install(model, NANO)
+        print(f"packed {n_bytes / 1e6:.1f} MB into {NANO}", file=sys.stderr)
     return model
 
 

@@ -322,13 +322,24 @@ def test_tokens_are_read_as_phones():
 def test_table_shows_every_row():
     row = {"speaker": "model", "voice": "rms", "sampling": "greedy", "wer": 0.125}
     rows = [
-        {**row, "length_ratio": 1.05, "pitch_hz": 101.4},
-        {**row, "voice": "none", "length_ratio": None, "pitch_hz": None},
+        {**row, "length_ratio": 1.05, "pitch_hz": 101.4, "distance_db": {"rms": 1.0, "slt": 5.06}},
+        {**row, "voice": "none", "length_ratio": None, "pitch_hz": None, "distance_db": {}},
     ]
     phones = [{"voice": "rms", "sampling": "greedy", "phone_errors": 0.031}]
     lines = evaluation.render({"rows": rows, "semantic": phones}).splitlines()
     assert lines[2:] == [
-        "| model | rms | greedy | 12.5 % | 1.05 | 101 |",
-        "| model | none | greedy | 12.5 % |  |  |",
-        "| model, phones of its semantic tokens | rms | greedy | 3.1 % | | |",
+        "| model | rms | greedy | 12.5 % | 1.05 | 101 | rms 1.0, slt 5.1 |",
+        "| model | none | greedy | 12.5 % |  |  |  |",
+        "| model, phones of its semantic tokens | rms | greedy | 3.1 % | | | |",
     ]
+
+
+def test_timbre_is_of_the_voice_and_not_of_its_loudness_or_pauses():
+    rng = np.random.default_rng(0)
+    hiss = rng.normal(0, 0.1, 16_000).astype(np.float32)
+    dull = np.convolve(hiss, np.full(8, 1 / 8), "same").astype(np.float32)
+    paused = np.concatenate([hiss, np.zeros(8_000, np.float32)])
+    same = evaluation.timbre([hiss])
+    assert same.mean() == pytest.approx(0, abs=1e-4)
+    np.testing.assert_allclose(evaluation.timbre([paused, 0.1 * hiss]), same, atol=1)  # its edge
+    assert np.abs(evaluation.timbre([dull]) - same).max() > 10
