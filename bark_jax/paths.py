@@ -1,4 +1,4 @@
-"""Where files go that can be made again, and how they are made exactly once."""
+"""Where the packaged model lies, where other files go, and how they are made exactly once."""
 
 import os
 import shutil
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import filelock
 import platformdirs
+
+NANO = Path(__file__).parent / "assets" / "nano"  # the model that ships in the package
 
 
 def cache_path(*parts: str) -> Path:
