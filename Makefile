@@ -3,7 +3,7 @@
 # make test-tpu                                 every stage compiled for TPUs that need not be there
 
 PYTHON ?= python3
-TEXT ?= Hello, this is Bark in JAX.
+TEXT ?= please call me back tomorrow morning
 OUT ?= bark.wav
 PIP = .venv/bin/python -m pip install --quiet --constraint constraints.txt
 

@@ -121,11 +121,14 @@ def find_models() -> list[Report]:
     """Models that need no download: ready ones, and those that are converted at first use."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from bark_jax.paths import cache_path
+    from bark_jax.paths import NANO, cache_path
     from bark_jax.suno_downloads import find_downloads
 
+    models = [{"path": str(NANO), "state": "nano, inside the package"}]
     made = sorted(path.parent for path in cache_path("models").rglob("config.json"))
-    models = [{"path": str(path), "state": "ready"} for path in made if ".partial" not in str(path)]
+    models += [
+        {"path": str(path), "state": "ready"} for path in made if ".partial" not in str(path)
+    ]
     for size, small in (("small", True), ("large", False)):
         files = find_downloads(small)
         absent = [name for name, path in files.items() if path is None]

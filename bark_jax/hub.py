@@ -25,7 +25,7 @@ from huggingface_hub.utils import (
 
 from bark_jax.checkpoint import CONFIG_FILE, FORMAT, load_config, load_source, save_config
 from bark_jax.config import STAGES
-from bark_jax.paths import build_once, cache_path
+from bark_jax.paths import NANO, build_once, cache_path
 from bark_jax.untrained import ensure_untrained
 
 VOCABULARIES = ("vocab.txt", "tokenizer.json")  # of a Hugging Face repository
@@ -49,8 +49,9 @@ def resolve_model(
     """The directory, in this package's format, of the model that `source` names.
 
     Args:
-      source: a directory (ours, Suno's or Hugging Face's layout); "nano"; "untrained", a tiny
-        model that gives noise; or a repository on the Hugging Face hub, such as "suno/bark".
+      source: a directory (ours, Suno's or Hugging Face's layout); "nano", inside the package;
+        "untrained", a tiny model that gives noise; or a repository on the Hugging Face hub, such as
+        "suno/bark".
       revision: branch, tag or commit of the repository.
       local_files_only: use only what is on this machine; HF_HUB_OFFLINE=1 does the same.
       progress: show bars while downloading and converting.
@@ -58,7 +59,9 @@ def resolve_model(
       ModelNotFoundError: there is no such model, or it can't be fetched or converted here.
       ValueError: the files are there and make no valid model.
     """
-    if source in ("nano", "untrained"):
+    if source == "nano":
+        return NANO
+    if source == "untrained":
         return ensure_untrained()
     directory = Path(source).expanduser()
     if directory.is_dir():

@@ -11,6 +11,9 @@ import jax
 import pytest
 
 from bark_jax import cli, doctor
+from bark_jax.paths import NANO
+
+PACKAGED = {"path": str(NANO), "state": "nano, inside the package"}
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +39,7 @@ def test_the_report_for_people(capsys):
     for title in ("versions", "devices", "environment", "caches", "voices", "warnings"):
         assert f"\n{title}\n" in out
     assert f"  jax               {jax.__version__}\n" in out
-    assert "\nmodels at hand (default: nano)\n  none\n" in out
+    assert f"\nmodels at hand (default: nano)\n  {NANO}: nano, inside the package\n" in out
     assert "  cpu   cpu, memory " in out and "  JAX_PLATFORMS=cpu\n" in out
 
 
@@ -47,7 +50,7 @@ def test_the_report_for_programs(capsys):
     assert report["versions"]["jax"] == jax.__version__
     assert report["devices"][0]["platform"] == "cpu"
     assert report["devices"][0]["memory_bytes"] > 2**20
-    assert report["models"] == []
+    assert report["models"] == [PACKAGED] and report["voices"][str(NANO)] == 2
 
 
 def test_wrong_usage(capsys):
@@ -137,6 +140,7 @@ def test_models_at_hand(empty_caches):
     write(empty_caches / "hub" / "models--other--thing" / "refs" / "main")
     report = doctor.examine()
     assert report["models"] == [
+        PACKAGED,
         {"path": str(ours), "state": "ready"},
         {
             "path": "Suno's downloads, small",
@@ -155,7 +159,8 @@ def test_complete_downloads_of_the_original(empty_caches, monkeypatch):
     vocab = str(empty_caches / "vocab.txt")
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: vocab)
     assert doctor.find_models() == [
-        {"path": "Suno's downloads, large", "state": "converted at first use"}
+        PACKAGED,
+        {"path": "Suno's downloads, large", "state": "converted at first use"},
     ]
 
 
