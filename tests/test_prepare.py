@@ -329,7 +329,15 @@ def test_phones_need_room_and_labels():
         small = dataclasses.replace(LAYOUT, semantic_vocab_size=5, semantic_pad_token=5)
         choose_source(asked, rows, small)
     with pytest.raises(ValueError, match="no row of the manifest has 'phones'"):
-        choose_source(asked, [], LAYOUT)
+        choose_source(asked, [], LAYOUT, ("a", "b"))
+
+
+def test_the_models_phones_decide_which_token_is_which():
+    rows = [Utterance("a", Path("a"), "a", phones=read_phones("b:1 c:2"))]
+    roomy = dataclasses.replace(LAYOUT, semantic_vocab_size=12, semantic_pad_token=12)
+    asked = SemanticSettings(kind="phones")
+    assert choose_source(asked, rows, roomy)[1]["phones"] == ["b", "c"]
+    assert choose_source(asked, rows, roomy, ("a", "b", "c"))[1]["phones"] == ["a", "b", "c"]
 
 
 def test_a_corpus_without_sound_is_an_error(settings, tmp_path):

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from bark_jax.checkpoint import load_source
+from bark_jax.hub import resolve_model
 from bark_jax.pipeline import Bark
 from bark_jax.preparation.clip_encoder import encode_clips
 from bark_jax.preparation.clip_reader import ClipReader, ReadClip
@@ -76,7 +78,8 @@ def prepare(settings: PrepareSettings) -> Manifest:
     )
     bark = Bark.from_pretrained(settings.model.source)
     clip = ClipSettings(sample_rate=bark.sample_rate, **dataclasses.asdict(settings.clip))
-    source, facts = choose_source(settings.semantic, corpus.utterances, bark.config.tokens)
+    phones = load_source(resolve_model(settings.model.source)).get("phones", ())
+    source, facts = choose_source(settings.semantic, corpus.utterances, bark.config.tokens, phones)
     builder = ShardBuilder(Path(settings.out), _facts(settings, corpus, bark, facts))
     with builder, ClipReader(clip, settings.workers) as reader:
         if (manifest := builder.finished()) is not None:

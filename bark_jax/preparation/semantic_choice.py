@@ -29,7 +29,8 @@ class SemanticSettings:
     """Where semantic tokens come from.
 
     "arrays": the corpus's own .npy files. "kmeans": a tokenizer trained here, or a saved one.
-    "phones": the corpus's own time-stamped phones. "tokenizer": any saved tokenizer.
+    "phones": the corpus's own time-stamped phones; which token stands for which is the model's to
+    say, or follows from those that occur. "tokenizer": any saved tokenizer.
     """
 
     kind: str = "kmeans"
@@ -49,10 +50,15 @@ class SemanticSettings:
 
 
 def choose_source(
-    settings: SemanticSettings, utterances: Sequence[Utterance], layout: TokenLayout
+    settings: SemanticSettings,
+    utterances: Sequence[Utterance],
+    layout: TokenLayout,
+    phones: Sequence[str] = (),
 ) -> tuple[SemanticSource | None, dict[str, Any]]:
     """The source of semantic tokens, None if it has to be trained first, and what it depends on.
 
+    Args:
+      phones: those that the model's tokens are thirds of; () if it knows of none.
     Raises:
       FileNotFoundError, ValueError: the tokenizer cannot be read, or does not fit the layout.
     """
@@ -65,13 +71,10 @@ def choose_source(
     if settings.kind == "arrays":
         return Arrays(room, rate_hz), facts
     if settings.kind == "phones":
-        names = (
-            saved.phones
-            if isinstance(saved, PhoneTokenizer)
-            else phone_names([utterance.phones for utterance in utterances])
-        )
+        occurring = phone_names([utterance.phones for utterance in utterances])
+        names = saved.phones if isinstance(saved, PhoneTokenizer) else tuple(phones) or occurring
         facts["phones"] = list(names)
-        if not names:
+        if not occurring:
             raise ValueError("semantic=phones: no row of the manifest has 'phones'")
         if (vocab_size := STATES_PER_PHONE * len(names)) > room:
             raise ValueError(
