@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +47,24 @@ def assemble(directory: Path, exports: dict[str, Path], source: dict[str, Any]) 
     return build_once(directory, write)
 
 
-def add_voices(directory: Path, data: Path) -> list[Path]:
-    """Writes a voice of every speaker in the data: the first recording that fills its context."""
+def add_voices(directory: Path, data: Path, chosen: Mapping[str, str]) -> list[Path]:
+    """Writes a voice of each chosen recording.
+
+    Args:
+      data: training data made with the model's codec.
+      chosen: name of the voice -> id of a record that speaks in it.
+    Raises:
+      ValueError: the data have no such record.
+    """
     layout = load_config(directory).tokens
-    chosen: dict[str, Record] = {}
-    for record in open_source(data, "train"):
-        if record.speaker not in chosen and len(record.semantic) >= layout.text_length:
-            chosen[record.speaker] = record
+    found = {r.id: r for r in open_source(data, "train") if r.id in set(chosen.values())}
+    if missing := sorted(set(chosen.values()) - set(found)):
+        raise ValueError(f"voices: {data} has no training record {missing}")
     (directory / "voices").mkdir(exist_ok=True)
     paths = []
-    for speaker, record in sorted(chosen.items()):
-        paths.append(directory / "voices" / f"{speaker}.npz")
-        _voice(record, layout).save(paths[-1])
+    for name, record_id in sorted(chosen.items()):
+        paths.append(directory / "voices" / f"{name}.npz")
+        _voice(found[record_id], layout).save(paths[-1])
     return paths
 
 

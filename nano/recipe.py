@@ -69,6 +69,7 @@ class RecipeSettings:
     out: str
     minutes: dict[str, float]  # training -> its time, whatever the machine
     train: dict[str, dict[str, Any]]  # training -> settings of scripts/finetune.py
+    voices: dict[str, str]  # name of a preset -> id of the recording that it is made of
     corpus: CorpusSettings = dataclasses.field(default_factory=CorpusSettings)
     at_a_time: int = 2  # trainings side by side; 1 on a machine with one accelerator
     evaluate: bool = True
@@ -99,7 +100,7 @@ def run(settings: RecipeSettings) -> Path:
 
     exports = {stage: out / name / "export" for stage, name in SOURCES.items()}
     model = assemble(out / "model", exports, origin(out / "corpus", dict(settings.minutes)))
-    add_voices(model, out / "data")
+    add_voices(model, out / "data", settings.voices)
     if settings.evaluate and not (out / "evaluation.json").is_file():
         _script("evaluate", [f"source={model}", f"out={out}", "links=true"])
     draw_curves([out / name for name in NAMES], out / "curves.png")

@@ -175,7 +175,7 @@ def test_assembled_model_is_small_and_rounded(base, packed):
     assert Tokenizer.from_directory(packed / "tokenizer").encode("A") != []
 
 
-def test_voices_are_the_first_long_recordings(packed, tmp_path):
+def test_voices_are_the_chosen_recordings(packed, tmp_path):
     config = load_config(packed)
     rng = np.random.default_rng(0)
 
@@ -196,8 +196,10 @@ def test_voices_are_the_first_long_recordings(packed, tmp_path):
             shards=write_shards(tmp_path, "train", 0, records),
         ),
     )
-    paths = packing.add_voices(packed, tmp_path)
+    paths = packing.add_voices(packed, tmp_path, {"slt": "c", "rms": "b"})
     assert [path.stem for path in paths] == ["rms", "slt"]
+    with pytest.raises(ValueError, match=r"has no training record \['d'\]"):
+        packing.add_voices(packed, tmp_path, {"rms": "d"})
     voice = Voice.load(paths[0], config.tokens)
     np.testing.assert_array_equal(voice.semantic, records[1].semantic)
     np.testing.assert_array_equal(voice.fine, records[1].codes[:, :100])
