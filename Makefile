@@ -1,16 +1,18 @@
-# make speak TEXT="hello there" OUT=hello.wav   fresh machine to wav
+# make speak TEXT="how much is the book" OUT=book.wav VOICE=slt   fresh machine to wav
 # make test                                     fresh machine to a green suite
 # make test-tpu                                 every stage compiled for TPUs that need not be there
 
 PYTHON ?= python3
 TEXT ?= please call me back tomorrow morning
 OUT ?= bark.wav
+VOICE ?= rms
 PIP = .venv/bin/python -m pip install --quiet --constraint constraints.txt
 
 .PHONY: speak test test-tpu check clean
 
 speak: .venv/installed
-	.venv/bin/bark-jax "$(TEXT)" -o "$(OUT)"
+	.venv/bin/bark-jax "$(TEXT)" -o "$(OUT)" --model nano --voice "$(VOICE)" \
+		--text-temp 0 --waveform-temp 0 # the surest words
 
 test: check
 	.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "not expensive and not pretrained"
