@@ -194,7 +194,7 @@ def test_weight_norm_separates_length_and_direction():
     np.testing.assert_allclose(weight[2], -3 * unit[2], rtol=1e-5)
 
 
-def test_a_new_codec_keeps_the_size_of_its_signal():
+def test_a_new_codec_brings_speech_to_size_and_back():
     """The default initialisation of most libraries loses a factor of about 2 per layer."""
     cfg = CodecConfig(
         n_filters=8, ratios=(5,), latent_dim=16, n_lstm=1, codebook_size=4, n_codebooks=1
@@ -202,10 +202,11 @@ def test_a_new_codec_keeps_the_size_of_its_signal():
     key = jax.random.key(1, impl="unsafe_rbg")  # compiles in half the time of the default
     params = init_params(encodec.EnCodec, cfg, key=key)
     assert all(np.all(leaf == 0) for name, leaf in flatten(params).items() if "bias" in name)
-    latents_BTL = encodec.encode_latents(params, random_samples(2, 300), cfg=cfg)
-    assert 0.3 < float(latents_BTL.std()) < 3
+    quiet_BS = random_samples(2, 300) / seanet.GAIN_IN
+    assert 0.3 < float(encodec.encode_latents(params, quiet_BS, cfg=cfg).std()) < 3
     decoder = jax.jit(lambda p, z_BTL: bind(seanet.Decoder, cfg, params=p)(z_BTL))
-    assert 0.3 < float(decoder(params["decoder"], random_samples(2, 60, 16)).std()) < 3
+    made_BS = decoder(params["decoder"], random_samples(2, 60, 16))
+    assert 0.3 < float(made_BS.std()) / seanet.GAIN_OUT < 3
 
 
 def test_quantize_takes_the_nearest_vector_of_what_is_left():
