@@ -329,6 +329,8 @@ def test_phones_need_room_and_labels():
         small = dataclasses.replace(LAYOUT, semantic_vocab_size=5, semantic_pad_token=5)
         choose_source(asked, rows, small)
     with pytest.raises(ValueError, match="no row of the manifest has 'phones'"):
+        choose_source(asked, [], LAYOUT)
+    with pytest.raises(ValueError, match="no row of the manifest has 'phones'"):
         choose_source(asked, [], LAYOUT, ("a", "b"))
 
 

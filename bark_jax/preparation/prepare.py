@@ -76,9 +76,10 @@ def prepare(settings: PrepareSettings) -> Manifest:
         eval_share=settings.eval_share,
         chunk_rows=settings.chunk_rows,
     )
-    bark = Bark.from_pretrained(settings.model.source)
+    model = resolve_model(settings.model.source)
+    bark = Bark.from_pretrained(model)
     clip = ClipSettings(sample_rate=bark.sample_rate, **dataclasses.asdict(settings.clip))
-    phones = load_source(resolve_model(settings.model.source)).get("phones", ())
+    phones = load_source(model).get("phones", ())
     source, facts = choose_source(settings.semantic, corpus.utterances, bark.config.tokens, phones)
     builder = ShardBuilder(Path(settings.out), _facts(settings, corpus, bark, facts))
     with builder, ClipReader(clip, settings.workers) as reader:
