@@ -167,6 +167,18 @@ def test_the_last_checkpoints_and_the_best_are_kept(tmp_path):
     assert steps == {"1", "3", "4"}
 
 
+def test_a_checkpoint_holds_what_the_host_knew_when_it_was_saved(tmp_path):
+    """Means go on growing while the save is written in the background."""
+    means = Means()
+    with Checkpoints(tmp_path / "checkpoints", keep=1) as checkpoints:
+        for step in range(5):
+            checkpoints.save(step, {"w": jnp.zeros(2)}, {"means": means.totals}, None)
+            means.add({"loss": 1.0})
+            checkpoints.wait()
+            _, host = checkpoints.restore(step, {"w": jnp.zeros(2)})
+            assert host["means"] == ({"loss": [float(step), step]} if step else {})
+
+
 # --- optimiser -------------------------------------------------------------------------------
 
 

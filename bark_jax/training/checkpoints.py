@@ -5,6 +5,7 @@ data, the seconds spent, means not yet logged. It appears under its name only wh
 """
 
 import contextlib
+import copy
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -48,7 +49,7 @@ class Checkpoints:
     def save(
         self, step: int, arrays: Any, host: Mapping[str, Any], eval_loss: float | None
     ) -> None:
-        """Begins to save; returns as soon as the arrays may change again.
+        """Begins to save; returns as soon as the arrays and `host` may change again.
 
         Raises:
           OSError: this or the save before cannot be written; those before it are kept.
@@ -59,7 +60,7 @@ class Checkpoints:
                 arrays,
                 force=True,
                 metrics=None if eval_loss is None else {BY: eval_loss},
-                custom_metadata=dict(host),
+                custom_metadata=copy.deepcopy(dict(host)),  # written in the background
             )
 
     def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
