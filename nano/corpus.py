@@ -26,6 +26,7 @@ from nano import sentences
 
 SAMPLE_RATE = 16_000  # [Hz], flite's own
 SILENCE = "pau"
+VOICES = ("rms", "slt")  # of flite
 LEAD_S, TAIL_S = 0.06, 0.10  # silence that is left at a recording's ends
 PUNCTUATION = (".", "!", "")  # that a text may end in; questions end in "?"
 QUESTIONS = ("how", "where", "would", "can", "will", "did", "are", "am", "do", "what")
@@ -35,7 +36,7 @@ QUESTIONS = ("how", "where", "would", "can", "will", "did", "are", "am", "do", "
 class CorpusSettings:
     """What is spoken, and by whom."""
 
-    voices: tuple[str, ...] = ("rms", "slt")  # of flite
+    voices: tuple[str, ...] = VOICES
     texts: str | None = None  # a sentence a line; None: drawn from the templates
     n_sentences: int = 6000  # all different, dealt out to the voices in turn
     n_test: int = 150  # sentences more, which no voice speaks in the corpus
@@ -114,6 +115,14 @@ def speak(text: str, voice: str, wav: Path) -> Utterance:
     return _trimmed(audio, [(name, float(end)) for name, end in ends])
 
 
+def own_phone(voice: str, phone: str) -> str:
+    """What a phone is called in the manifest: each speaker has phones of their own.
+
+    Semantic tokens then tell who speaks, and no later stage has to guess it.
+    """
+    return f"{voice}/{phone}"
+
+
 def _trimmed(audio: np.ndarray, phones: list[tuple[str, float]]) -> Utterance:
     start_s = max(0.0, phones[0][1] - LEAD_S) if phones[0][0] == SILENCE else 0.0
     stop_s = len(audio) / SAMPLE_RATE
@@ -136,7 +145,8 @@ def _record(
         soundfile.write(wav, utterance.audio, SAMPLE_RATE, subtype="PCM_16")
         with replacing(labels) as partial:
             partial.write_text(json.dumps({"spoken": text, "phones": utterance.phones}))
-    phones = json.loads(labels.read_text())["phones"]
+    spoken = json.loads(labels.read_text())["phones"]
+    phones = [[own_phone(row["speaker"], name), end_s] for name, end_s in spoken]
     if phones[-1][1] > max_duration_s:
         return None
     return {**row, "audio": f"audio/{row['id']}.wav", "phones": phones}

@@ -14,16 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from bark_jax.checkpoint import load_source
 from bark_jax.evaluation.pitch import pitch_of
 from bark_jax.evaluation.recognizer import make_recognizer
 from bark_jax.evaluation.spectrogram import RANGE_DB, mel_db
 from bark_jax.evaluation.wer import normalize, word_errors
+from bark_jax.hub import resolve_model
 from bark_jax.pipeline import Bark
 from bark_jax.preparation.corpus import read_phones
 from bark_jax.preparation.semantic_features import n_tokens, token_times
 from bark_jax.preparation.semantic_tokenizers import STATES_PER_PHONE, phone_tokens
-from nano.corpus import SAMPLE_RATE, SILENCE, Utterance, speak
-from nano.model import PHONES
+from nano.corpus import SAMPLE_RATE, SILENCE, Utterance, own_phone, speak
 
 NO_VOICE = "none"
 PITCH_ROWS = 20  # utterances of a row whose pitch is measured
@@ -80,18 +81,19 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
             f"source={settings.source!r} has {bark.sample_rate} samples per second, flite's voices "
             f"{SAMPLE_RATE}"
         )
+    names = load_source(resolve_model(settings.source)).get("phones", ())
     said = {v: _flite(texts, v) for v in settings.voices if v != NO_VOICE}
     spoken = [Spoken("flite", v, "", [_float(u) for u in us]) for v, us in said.items()]
     for voice, utterances in said.items():
         if settings.links:
-            spoken += _links(bark, voice, utterances)
+            spoken += _links(bark, voice, utterances, names)
     for name, sampling in settings.samplings.items():
         for voice in settings.voices:
             chosen = None if voice == NO_VOICE else voice
             seeds = range(settings.seed, settings.seed + len(texts))
             made = dict(bark.stream(texts, voice=chosen, seed=list(seeds), sampling=sampling))
             spoken.append(Spoken("model", voice, name, [made[i].audio for i in range(len(texts))]))
-    phones = _phone_rows(bark, texts, said, settings.samplings) if settings.links else []
+    phones = _phone_rows(bark, texts, said, settings.samplings, names) if settings.links else []
     timbres = {v: timbre([_float(u) for u in us]) for v, us in said.items()}
     with ProcessPoolExecutor(settings.workers, multiprocessing.get_context("spawn")) as pool:
         rows = [_judge(each, texts, said, timbres, settings.recognizer, pool) for each in spoken]
@@ -147,11 +149,13 @@ def _float(utterance: Utterance) -> np.ndarray:
     return utterance.audio.astype(np.float32) / 32768
 
 
-def _links(bark: Bark, voice: str, utterances: Sequence[Utterance]) -> list[Spoken]:
+def _links(
+    bark: Bark, voice: str, utterances: Sequence[Utterance], names: Sequence[str]
+) -> list[Spoken]:
     """The chain from its end: recordings through the codec, then true tokens through the model."""
     codes = bark.encode([_float(utterance) for utterance in utterances])
     n_coarse = bark.config.tokens.n_coarse_codebooks
-    tokens = [semantic_tokens(bark, utterance) for utterance in utterances]
+    tokens = [semantic_tokens(bark, voice, utterance, names) for utterance in utterances]
     coarse = bark.coarse(tokens, voice=voice, sampling=GREEDY)
     fine = bark.fine(coarse, voice=voice, sampling=GREEDY)
     made = {
@@ -162,29 +166,42 @@ def _links(bark: Bark, voice: str, utterances: Sequence[Utterance]) -> list[Spok
     return [Spoken(name, voice, "", list(bark.decode(list(rows)))) for name, rows in made.items()]
 
 
-def semantic_tokens(bark: Bark, utterance: Utterance) -> np.ndarray:
-    """Tokens (N,) int32 of flite's own phones, as the model was trained on them."""
+def semantic_tokens(
+    bark: Bark, voice: str, utterance: Utterance, names: Sequence[str]
+) -> np.ndarray:
+    """Tokens (N,) int32 of flite's own phones, as the model was trained on them.
+
+    Args:
+      names: of the phones that the model's tokens are thirds of.
+    Raises:
+      ValueError: the model has no phones of this voice.
+    """
     rate = bark.config.tokens.semantic_rate_hz
     times_s = token_times(n_tokens(len(utterance.audio), SAMPLE_RATE, rate), rate)
-    return phone_tokens(read_phones(utterance.phones), times_s, PHONES)
+    spoken = [(own_phone(voice, name), end_s) for name, end_s in utterance.phones]
+    return phone_tokens(read_phones(spoken), times_s, names)
 
 
-def spoken_phones(tokens: np.ndarray) -> list[str]:
+def spoken_phones(tokens: np.ndarray, names: Sequence[str]) -> list[str]:
     """The phones that semantic tokens (N,) stand for, without silence.
 
     A new one begins where the phone changes, or where its thirds begin anew.
     """
-    names, before = [], None
+    spoken, before = [], None
     for token in tokens:
         phone, third = divmod(int(token), STATES_PER_PHONE)
         if before is None or phone != before[0] or third < before[1]:
-            names.append(PHONES[phone])
+            spoken.append(names[phone].rpartition("/")[2])
         before = (phone, third)
-    return [name for name in names if name != SILENCE]
+    return [name for name in spoken if name != SILENCE]
 
 
 def _phone_rows(
-    bark: Bark, texts: Sequence[str], said: Mapping[str, Sequence[Utterance]], samplings: Any
+    bark: Bark,
+    texts: Sequence[str],
+    said: Mapping[str, Sequence[Utterance]],
+    samplings: Any,
+    names: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Phone error rates of the semantic stage by voice and sampling."""
     rows = []
@@ -194,7 +211,7 @@ def _phone_rows(
             made = bark.semantic(
                 list(texts), voice=voice, seed=list(range(len(texts))), sampling=sampling
             )
-            pairs = zip(meant, map(spoken_phones, made), strict=True)
+            pairs = zip(meant, (spoken_phones(tokens, names) for tokens in made), strict=True)
             found = [word_errors(" ".join(a), " ".join(b)) for a, b in pairs]
             errors, phones = (sum(column) for column in zip(*found, strict=True))
             rows.append({"voice": voice, "sampling": name, "phone_errors": errors / phones})

@@ -2,24 +2,26 @@
 
 import json
 import string
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from bark_jax.checkpoint import save_config
 from bark_jax.config import BarkConfig, CodecConfig, FineGPTConfig, GPTConfig, TokenLayout
 from bark_jax.paths import build_once
+from bark_jax.preparation.semantic_tokenizers import STATES_PER_PHONE
 from bark_jax.text import SETTINGS_FILE, VOCAB_FILE
 from bark_jax.untrained import write_random
-from nano.corpus import SAMPLE_RATE
+from nano.corpus import SAMPLE_RATE, VOICES, own_phone
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MARKS = ".,?!'-"
-PHONES = (
+PHONES = (  # of flite
     "aa", "ae", "ah", "ao", "aw", "ax", "ay", "b", "ch", "d", "dh", "eh", "er", "ey", "f", "g",
     "hh", "ih", "iy", "jh", "k", "l", "m", "n", "ng", "ow", "oy", "p", "pau", "r", "s", "sh", "t",
     "th", "uh", "uw", "v", "w", "y", "z", "zh",
 )  # fmt: skip
 SEMANTIC_RATE_HZ, FRAME_RATE_HZ = Fraction(25), Fraction(50)
-N_SEMANTIC = 3 * len(PHONES)  # beginning, middle and end of each
 CODEBOOK_SIZE = 512
 
 
@@ -29,14 +31,19 @@ def pieces() -> list[str]:
     return [*SPECIAL, *letters, *(f"##{letter}" for letter in letters), *MARKS]
 
 
-def nano_config() -> BarkConfig:
+def phones_of(voices: Sequence[str]) -> list[str]:
+    """What semantic tokens are thirds of: every phone of every voice."""
+    return [own_phone(voice, phone) for voice in voices for phone in PHONES]
+
+
+def nano_config(voices: Sequence[str] = VOICES) -> BarkConfig:
     """Sizes and token layout. One window of each kind is about a second of speech."""
-    n_pieces = len(pieces())
-    first_text = N_SEMANTIC + 1
-    coarse_end = N_SEMANTIC + 2 * CODEBOOK_SIZE
+    n_pieces, n_semantic = len(pieces()), STATES_PER_PHONE * len(phones_of(voices))
+    first_text = n_semantic + 1
+    coarse_end = n_semantic + 2 * CODEBOOK_SIZE
     tokens = TokenLayout(
-        semantic_vocab_size=N_SEMANTIC,
-        semantic_pad_token=N_SEMANTIC,
+        semantic_vocab_size=n_semantic,
+        semantic_pad_token=n_semantic,
         text_encoding_offset=first_text,
         text_pad_token=first_text + n_pieces,
         semantic_infer_token=first_text + n_pieces + 1,
@@ -62,7 +69,7 @@ def nano_config() -> BarkConfig:
         semantic=GPTConfig(
             block_size=1 + tokens.text_length + tokens.max_semantic_tokens,
             input_vocab_size=tokens.semantic_infer_token + 1,
-            output_vocab_size=N_SEMANTIC + 1,
+            output_vocab_size=n_semantic + 1,
             n_layer=4, n_head=4, n_embd=128,
         ),
         coarse=GPTConfig(
@@ -85,13 +92,15 @@ def nano_config() -> BarkConfig:
     )  # fmt: skip
 
 
-def write_base(directory: Path) -> Path:
+def write_base(directory: Path, voices: Sequence[str]) -> Path:
     """Sizes, text vocabulary and random values: every stage's training begins anew. Made once."""
 
     def write(directory: Path) -> None:
-        write_random(directory, nano_config())
+        config = nano_config(voices)
+        write_random(directory, config)
         (directory / "tokenizer" / VOCAB_FILE).write_text("\n".join(pieces()) + "\n")
         settings = json.dumps({"do_lower_case": True}) + "\n"
         (directory / "tokenizer" / SETTINGS_FILE).write_text(settings)
+        save_config(directory, config, {"untrained": True, "phones": phones_of(voices)})
 
     return build_once(directory, write)

@@ -16,7 +16,7 @@ from bark_jax.models.binding import Params
 from bark_jax.paths import build_once
 from bark_jax.training.records import Record, open_source
 from bark_jax.voices import Voice
-from nano.model import PHONES
+from nano.model import phones_of
 
 MOST_BYTES = 16 * 2**20  # of the packed model
 # Rounding in the codec is audible; the transformers lose nothing that the judge hears.
@@ -91,7 +91,7 @@ def origin(corpus: Path, minutes: dict[str, float]) -> dict[str, Any]:
         "speakers": list(settings["voices"]),
         "n_sentences": settings["n_sentences"],
         "minutes": minutes,
-        "phones": list(PHONES),  # what its semantic tokens are thirds of
+        "phones": phones_of(settings["voices"]),  # what its semantic tokens are thirds of
     }
 
 

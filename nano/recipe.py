@@ -92,7 +92,7 @@ def run(settings: RecipeSettings) -> Path:
     """
     out = Path(settings.out).expanduser().resolve()
     manifest = write_corpus(out / "corpus", settings.corpus)
-    base = write_base(out / "base")
+    base = write_base(out / "base", settings.corpus.voices)
     _prepare(manifest, base, out / "recordings", keep_audio=True)
     _train(FIRST, out, settings)
     _prepare(manifest, out / "codec" / "export", out / "data", keep_audio=False)

@@ -50,7 +50,7 @@ def flite(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    return model.write_base(tmp_path_factory.mktemp("nano") / "base")
+    return model.write_base(tmp_path_factory.mktemp("nano") / "base", corpus.VOICES)
 
 
 # Sentences
@@ -106,6 +106,7 @@ def test_corpus_is_spoken_once_trimmed_and_readable(tmp_path, flite):
         audio, rate = soundfile.read(utterance.audio)
         duration_s = corpus.LEAD_S + 0.1 + corpus.TAIL_S
         assert len(audio) / rate == pytest.approx(duration_s, abs=1 / rate)
+        assert {p.name.partition("/")[0] for p in utterance.phones} == {utterance.speaker}
         ends = [phone.end_s for phone in utterance.phones]
         assert ends == pytest.approx([corpus.LEAD_S, corpus.LEAD_S + 0.1, duration_s], abs=1e-4)
     lines = (tmp_path / "corpus" / "test.jsonl").read_text().splitlines()
@@ -180,7 +181,7 @@ def test_voices_are_the_chosen_recordings(packed, tmp_path):
     rng = np.random.default_rng(0)
 
     def record(name: str, speaker: str, n_tokens: int) -> Record:
-        semantic = rng.integers(0, model.N_SEMANTIC, n_tokens)
+        semantic = rng.integers(0, config.tokens.semantic_vocab_size, n_tokens)
         codes = rng.integers(0, model.CODEBOOK_SIZE, (4, 2 * n_tokens + 1))
         return Record(name, "x", speaker, np.arange(3), semantic, codes)
 
@@ -246,7 +247,7 @@ def test_recipe_goes_through_its_steps_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(recipe, "_script", script)
     monkeypatch.setattr(recipe, "write_corpus", lambda path, _: path / "manifest.jsonl")
-    monkeypatch.setattr(recipe, "write_base", lambda path: path)
+    monkeypatch.setattr(recipe, "write_base", lambda path, _: path)
     monkeypatch.setattr(recipe, "assemble", lambda path, *_: path)
     monkeypatch.setattr(recipe, "origin", lambda *_: {})
     for name in ("add_voices", "draw_curves", "draw_spectrograms"):
@@ -315,10 +316,11 @@ def test_evaluation_refuses_what_it_cannot_compare(tmp_path):
 
 def test_tokens_are_read_as_phones():
     """A phone again with its first third is another one; a lost third is none."""
-    first = {name: 3 * i for i, name in enumerate(model.PHONES)}
+    names = model.phones_of(["rms"])
+    first = {name.removeprefix("rms/"): 3 * i for i, name in enumerate(names)}
     tokens = [first["pau"], first["s"], first["s"] + 2, first["s"], first["iy"] + 1, first["pau"]]
-    assert evaluation.spoken_phones(np.array(tokens)) == ["s", "s", "iy"]
-    assert evaluation.spoken_phones(np.array([], int)) == []
+    assert evaluation.spoken_phones(np.array(tokens), names) == ["s", "s", "iy"]
+    assert evaluation.spoken_phones(np.array([], int), names) == []
 
 
 def test_table_shows_every_row():
