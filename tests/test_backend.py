@@ -18,11 +18,13 @@ from tests import tiny
 
 CFG = tiny.CONFIG.coarse
 PARAMS = tiny.stage_params("coarse")
+LENGTHS = (9, 4, 6)
 IDS_BT = np.random.default_rng(1).integers(0, CFG.input_vocab_size, (3, 16))
 
 
-def outputs(ids_BT, length_B):
+def outputs(rows):
     """Scores (T - 8, B, V) after prompts padded to 9 ids, and after each token that follows."""
+    ids_BT, length_B = IDS_BT[:rows], jnp.array(LENGTHS[:rows])
 
     def read(ids_BT, length_B):
         gpt = bind(GPT, CFG, tiny.F32, params=PARAMS)
@@ -36,22 +38,24 @@ def outputs(ids_BT, length_B):
     return jax.jit(read)(ids_BT, length_B)  # a new function every time: nothing stays traced
 
 
+@pytest.fixture(scope="module")
+def here():
+    """`outputs` of this platform by number of rows."""
+    return {rows: outputs(rows) for rows in (1, 3)}
+
+
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("platform", ["gpu", "tpu"])
-def test_platforms_agree(monkeypatch, platform, rows):
-    ids_BT, length_B = IDS_BT[:rows], jnp.array([9, 4, 6])[:rows]
-    here = outputs(ids_BT, length_B)
+def test_platforms_agree(here, monkeypatch, platform, rows):
     monkeypatch.setattr(backend, "current", lambda: backend.BACKENDS[platform])
     # float32 rounding of scores up to 8 over two layers: 3.4e-6 was measured
-    np.testing.assert_allclose(outputs(ids_BT, length_B), here, atol=2e-5)
+    np.testing.assert_allclose(outputs(rows), here[rows], atol=2e-5)
 
 
-def test_heads_that_lie_apart_change_nothing(monkeypatch):
-    length_B = jnp.array([9, 4, 6])
-    here = outputs(IDS_BT, length_B)
+def test_heads_that_lie_apart_change_nothing(here, monkeypatch):
     apart = dataclasses.replace(backend.current(), least_heads_apart=1)
     monkeypatch.setattr(backend, "current", lambda: apart)
-    np.testing.assert_allclose(outputs(IDS_BT, length_B), here, atol=2e-5)  # as above
+    np.testing.assert_allclose(outputs(3), here[3], atol=2e-5)  # as above
 
 
 @pytest.mark.parametrize(

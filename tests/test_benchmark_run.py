@@ -1,4 +1,4 @@
-"""The benchmark as a program: what it refuses, and one tiny run with every peer."""
+"""The benchmark as a program: what it refuses, and a tiny run with a peer, at times with all."""
 
 import dataclasses
 import importlib.util
@@ -32,14 +32,26 @@ def test_the_script_refuses_bad_settings_in_one_line():
     assert done.stderr.strip() == "error: size='huge', want one of tiny, small, large"
 
 
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(("ours", "suno"), id="suno"),
+        pytest.param(("ours", "suno", "transformers"), id="all", marks=pytest.mark.expensive),
+    ],
+)
+def peers(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def tiny_run(tmp_path_factory):
-    """All peers at a tiny size; PyTorch on one thread, or tests in parallel would starve it."""
+def tiny_run(peers, tmp_path_factory):
+    """Peers at a tiny size; PyTorch on one thread, or tests in parallel would starve it."""
     if importlib.util.find_spec("bark") is None:
         pytest.skip("needs the extra parity")
     folder = tmp_path_factory.mktemp("benchmark")
     done = script(
-        "size=tiny", "audio_s=0.2", "repeats=2", "batches=[1,2]", "batch_repeats=1",
+        "size=tiny", f"peers=[{','.join(peers)}]", "audio_s=0.2", "repeats=2", "batches=[1,2]",
+        "batch_repeats=1",
         "cold_repeats=0", "machine_gib=0.01", "patience_s=0", "device=cpu",
         f"out={folder}/results", f"weights={folder}/weights", OMP_NUM_THREADS="1", XLA_FLAGS="",
     )  # fmt: skip
@@ -57,36 +69,36 @@ def test_a_run_writes_one_line_of_json_and_a_plot(tiny_run):
         assert private not in text
 
 
-def test_a_run_prints_a_table(tiny_run):
+def test_a_run_prints_a_table(tiny_run, peers):
     table = tiny_run[1].splitlines()[:-1]
-    for peer in ("ours", "suno", "transformers"):
+    for peer in peers:
         assert any(re.match(rf"semantic_decode +{peer} +\d", line) for line in table)
     assert any("samples dropped" in line for line in table)
     assert all(len(line) < 200 for line in table)
 
 
-def test_a_result_has_what_a_reader_needs(tiny_run):
+def test_a_result_has_what_a_reader_needs(tiny_run, peers):
     result = json.loads(tiny_run[1].splitlines()[-1])
     assert {"schema", "date", "commit", "dirty", "hardware", "settings", "work", "machine",
             "peers", "first_calls_s", "memory", "summary", "samples"} == result.keys()  # fmt: skip
     assert result["work"] == {
         "semantic_tokens": 10, "coarse_tokens": 30, "frames": 15, "audio_s": 0.2,
     }  # fmt: skip
-    assert list(result["peers"]) == ["ours", "suno", "transformers"]
+    assert list(result["peers"]) == list(peers)
     assert all(about["versions"] for about in result["peers"].values())
     assert all(m["peak_rss"] >= m["rss"] > 2**20 for m in result["memory"].values())
     samples = [Sample(**sample) for sample in result["samples"]]
-    assert len(samples) == 2 * 6 * 3 + 1 * 6 * 2
+    assert len(samples) == 2 * 6 * len(peers) + 1 * 6 * 2
     assert all(sample.seconds > 0 and sample.load >= 0 for sample in samples)
     peers_in_turn = [sample.peer for sample in samples if sample.phase == "solo"]
-    assert peers_in_turn == ["ours", "suno", "transformers"] * 12
+    assert peers_in_turn == list(peers) * 12
 
 
-def test_a_summary_quotes_every_stage_and_ratio(tiny_run):
+def test_a_summary_quotes_every_stage_and_ratio(tiny_run, peers):
     summary = json.loads(tiny_run[1].splitlines()[-1])["summary"]
     assert summary.keys() == {"stages", "batches", "compiling", "cold_start", "load"}
     found = {(row["stage"], row["peer"]) for row in summary["stages"]}
-    assert found >= {(s, p) for s in (*STAGES, "total") for p in ("ours", "suno", "transformers")}
+    assert found >= {(s, p) for s in (*STAGES, "total") for p in peers}
     for row in summary["stages"]:
         assert row["real_time_factor"] > 0
         has_ratio = "ours_is_faster_by" in row
