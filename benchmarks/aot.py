@@ -88,7 +88,7 @@ class Compiled:
 
 
 def run(settings: Settings) -> Iterator[dict[str, Any]]:
-    """Compiles for one target after the other; yields its result, plain data.
+    """Compiles for one target after the other; yields its result so far after every program.
 
     Raises:
       ModuleNotFoundError: the compiler for a target is not installed; nothing has run.
@@ -98,14 +98,17 @@ def run(settings: Settings) -> Iterator[dict[str, Any]]:
     for name in settings.targets:
         TARGETS[name].check_installed()
     for name in settings.targets:
-        yield {
+        result = {
             "schema": SCHEMA,
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             **commit(),
             "jax": jax.__version__,
             "target": name,
-            "compiled": [dataclasses.asdict(c) for c in compile_target(TARGETS[name], settings)],
+            "compiled": [],
         }
+        for made in compile_target(TARGETS[name], settings):
+            result["compiled"].append(dataclasses.asdict(made))
+            yield result
 
 
 def compile_target(target: Target, settings: Settings) -> Iterator[Compiled]:

@@ -38,7 +38,7 @@ class CorpusSettings:
 
     voices: tuple[str, ...] = VOICES
     texts: str | None = None  # a sentence a line; None: drawn from the templates
-    n_sentences: int = 6000  # all different, dealt out to the voices in turn
+    n_sentences: int = 16_000  # all different, dealt out to the voices in turn
     n_test: int = 150  # sentences more, which no voice speaks in the corpus
     max_characters: int = 48  # without spaces
     max_duration_s: float = 2.9

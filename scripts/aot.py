@@ -25,11 +25,13 @@ from scripts.compose import from_hydra
 def main(composed: DictConfig) -> None:
     try:
         settings = from_hydra(Settings, composed)
+        results = {}
         for result in run(settings):
-            path = write(result, settings)
+            write(result, settings)  # compiling takes hours: nothing of it is lost
+            results[result["target"]] = result
+        for result in results.values():
             print(render(result))
             print(json.dumps(result))
-            print(f"wrote {path.name}", file=sys.stderr)
     except (ValueError, ImportError, OmegaConfBaseException) as error:
         sys.exit(f"error: {error}")
 
