@@ -21,7 +21,7 @@ from nano.packing import MOST_BYTES
 
 VOICES = ("rms", "slt")
 PITCH_HZ = {"rms": 101, "slt": 173}  # medians of flite's recordings of nano/unseen.txt
-MOST_WRONG = {"rms": 0.2, "slt": 0.4}  # of the words; 0.09 and 0.24 were measured
+MOST_WRONG = {"rms": 0.2, "slt": 0.4}  # of the words; 0.13 and 0.26 were measured
 FLITE_S = {  # lengths of flite's recordings by rms and slt
     "Please call them back next week.": (1.89, 1.84),
     "Hello how are you right now.": (1.84, 1.67),
@@ -70,7 +70,7 @@ def test_words_are_understood(spoken, voice):
 
 
 def test_most_words_are_understood_at_default_sampling(bark):
-    assert word_error_rate(speak(bark, "rms", sampling=None)) < 0.5  # 0.33 was measured
+    assert word_error_rate(speak(bark, "rms", sampling=None)) < 0.3  # 0.17 was measured
 
 
 @pytest.mark.parametrize("voice", VOICES)
@@ -79,8 +79,7 @@ def test_speech_ends_where_flites_does(spoken, voice):
     assert all(row.finish_reason == "eos" for row in rows)
     ratios = [len(r.audio) / r.sample_rate / FLITE_S[r.text][column] for r in rows]
     assert np.median(ratios) == pytest.approx(1, abs=0.1)
-    if voice == "rms":  # the other voice at times takes its pace, see docs/nano.md
-        assert ratios == pytest.approx([1] * len(rows), abs=0.3)
+    assert ratios == pytest.approx([1] * len(rows), abs=0.3)
 
 
 def test_the_end_token_ends_speech(bark, spoken):
@@ -93,15 +92,10 @@ def test_the_end_token_ends_speech(bark, spoken):
     np.testing.assert_array_equal(endless.semantic[: len(ended)], ended)
 
 
-def test_voices_have_their_pitch(spoken):
-    """`rms` keeps it in every sentence, `slt` in about half of them: see docs/nano.md."""
-    rms, slt = (
-        np.array([pitch_of(row.audio, row.sample_rate).median_hz for row in spoken[voice]])
-        for voice in VOICES
-    )
-    assert np.median(rms) == pytest.approx(PITCH_HZ["rms"], rel=0.1)
-    assert (np.abs(rms / PITCH_HZ["rms"] - 1) < 0.15).mean() > 0.8
-    assert (np.abs(slt / PITCH_HZ["slt"] - 1) < 0.15).mean() > 0.25
+@pytest.mark.parametrize("voice", VOICES)
+def test_a_voice_has_its_pitch_in_every_sentence(spoken, voice):
+    found = [pitch_of(row.audio, row.sample_rate).median_hz for row in spoken[voice]]
+    assert found == pytest.approx([PITCH_HZ[voice]] * len(found), rel=0.15)
 
 
 def test_a_voice_sounds_most_like_the_recording_that_it_is_made_of(bark, spoken):
