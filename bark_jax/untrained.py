@@ -6,8 +6,10 @@ them.
 
 import re
 import string
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -39,8 +41,14 @@ def write_untrained(directory: Path) -> None:
     write_random(directory, untrained_config(len(vocabulary())))
 
 
-def write_random(directory: Path, config: BarkConfig, std: float = 0.15) -> None:
-    """Writes a model of any size whose weights are normal values of standard deviation `std`."""
+def write_random(
+    directory: Path, config: BarkConfig, std: float = 0.15, source: Mapping[str, Any] | None = None
+) -> None:
+    """Writes a model of any size whose weights are normal values of standard deviation `std`.
+
+    Args:
+      source: what `config.json` is to say of the model besides that it is untrained.
+    """
     (directory / "tokenizer").mkdir(parents=True)
     text = "\n".join(vocabulary()) + "\n"
     (directory / "tokenizer" / VOCAB_FILE).write_text(text, encoding="utf-8")
@@ -54,7 +62,7 @@ def write_random(directory: Path, config: BarkConfig, std: float = 0.15) -> None
     rng = np.random.default_rng(0)
     for stage, model in models.items():
         save_stage(directory, stage, _random_params(abstract_params(*model), rng, std))
-    save_config(directory, config, {"untrained": True})
+    save_config(directory, config, {"untrained": True, **(source or {})})
 
 
 def _random_params(shapes: Params, rng: np.random.Generator, std: float) -> Params:

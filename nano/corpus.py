@@ -123,6 +123,11 @@ def own_phone(voice: str, phone: str) -> str:
     return f"{voice}/{phone}"
 
 
+def common_phone(name: str) -> str:
+    """flite's phone behind a name from `own_phone`."""
+    return name.rpartition("/")[2]
+
+
 def _trimmed(audio: np.ndarray, phones: list[tuple[str, float]]) -> Utterance:
     start_s = max(0.0, phones[0][1] - LEAD_S) if phones[0][0] == SILENCE else 0.0
     stop_s = len(audio) / SAMPLE_RATE

@@ -24,7 +24,7 @@ from bark_jax.pipeline import Bark
 from bark_jax.preparation.corpus import read_phones
 from bark_jax.preparation.semantic_features import n_tokens, token_times
 from bark_jax.preparation.semantic_tokenizers import STATES_PER_PHONE, phone_tokens
-from nano.corpus import SAMPLE_RATE, SILENCE, Utterance, own_phone, speak
+from nano.corpus import SAMPLE_RATE, SILENCE, Utterance, common_phone, own_phone, speak
 
 NO_VOICE = "none"
 PITCH_ROWS = 20  # utterances of a row whose pitch is measured
@@ -75,13 +75,14 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     """
     texts = read_texts(Path(settings.texts))[: settings.n_texts]
     make_recognizer(settings.recognizer)  # says at once if it is not there
-    bark = Bark.from_pretrained(settings.source)
+    model = resolve_model(settings.source)
+    bark = Bark.from_pretrained(model)
     if bark.sample_rate != SAMPLE_RATE:
         raise ValueError(
             f"source={settings.source!r} has {bark.sample_rate} samples per second, flite's voices "
             f"{SAMPLE_RATE}"
         )
-    names = load_source(resolve_model(settings.source)).get("phones", ())
+    names = load_source(model).get("phones", ())
     said = {v: _flite(texts, v) for v in settings.voices if v != NO_VOICE}
     spoken = [Spoken("flite", v, "", [_float(u) for u in us]) for v, us in said.items()]
     for voice, utterances in said.items():
@@ -191,7 +192,7 @@ def spoken_phones(tokens: np.ndarray, names: Sequence[str]) -> list[str]:
     for token in tokens:
         phone, third = divmod(int(token), STATES_PER_PHONE)
         if before is None or phone != before[0] or third < before[1]:
-            spoken.append(names[phone].rpartition("/")[2])
+            spoken.append(common_phone(names[phone]))
         before = (phone, third)
     return [name for name in spoken if name != SILENCE]
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from bark_jax.checkpoint import save_config
 from bark_jax.config import BarkConfig, CodecConfig, FineGPTConfig, GPTConfig, TokenLayout
 from bark_jax.paths import build_once
 from bark_jax.preparation.semantic_tokenizers import STATES_PER_PHONE
@@ -96,11 +95,9 @@ def write_base(directory: Path, voices: Sequence[str]) -> Path:
     """Sizes, text vocabulary and random values: every stage's training begins anew. Made once."""
 
     def write(directory: Path) -> None:
-        config = nano_config(voices)
-        write_random(directory, config)
+        write_random(directory, nano_config(voices), source={"phones": phones_of(voices)})
         (directory / "tokenizer" / VOCAB_FILE).write_text("\n".join(pieces()) + "\n")
         settings = json.dumps({"do_lower_case": True}) + "\n"
         (directory / "tokenizer" / SETTINGS_FILE).write_text(settings)
-        save_config(directory, config, {"untrained": True, "phones": phones_of(voices)})
 
     return build_once(directory, write)

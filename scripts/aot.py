@@ -27,11 +27,12 @@ def main(composed: DictConfig) -> None:
         settings = from_hydra(Settings, composed)
         results = {}
         for result in run(settings):
-            write(result, settings)  # compiling takes hours: nothing of it is lost
-            results[result["target"]] = result
-        for result in results.values():
+            path = write(result, settings)  # compiling takes hours: nothing of it is lost
+            results[path] = result
+        for path, result in results.items():
             print(render(result))
             print(json.dumps(result))
+            print(f"wrote {path.name}", file=sys.stderr)
     except (ValueError, ImportError, OmegaConfBaseException) as error:
         sys.exit(f"error: {error}")
 

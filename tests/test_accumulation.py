@@ -25,10 +25,11 @@ def test_micro_batches_add_up_to_the_whole():
         return accumulate(recipe, state, batch, jnp.float32(0))[:2]
 
     whole, whole_sums = run({name: array[None] for name, array in rows.items()})
-    cut = {name: array.reshape(4, 1, *array.shape[1:]) for name, array in rows.items()}
-    parts, parts_sums = run(cut)
-    np.testing.assert_array_equal(whole_sums["loss"][1], parts_sums["loss"][1])
-    # float32 sums in another order; gradients reach about 30
-    np.testing.assert_allclose(whole_sums["loss"][0], parts_sums["loss"][0], rtol=1e-5)
-    for name, gradient in flatten(whole).items():
-        np.testing.assert_allclose(gradient, flatten(parts)[name], rtol=1e-4, atol=1e-4)
+    for n_micro in (2, 4):
+        cut = {name: array.reshape(n_micro, -1, *array.shape[1:]) for name, array in rows.items()}
+        parts, parts_sums = run(cut)
+        np.testing.assert_array_equal(whole_sums["loss"][1], parts_sums["loss"][1])
+        # float32 sums in another order; gradients reach about 30
+        np.testing.assert_allclose(whole_sums["loss"][0], parts_sums["loss"][0], rtol=1e-5)
+        for name, gradient in flatten(whole).items():
+            np.testing.assert_allclose(gradient, flatten(parts)[name], rtol=1e-4, atol=1e-4)

@@ -16,10 +16,10 @@ for package in ("jiwer", "pocketsphinx"):
 from bark_jax.evaluation.pitch import pitch_of
 from bark_jax.evaluation.recognizer import transcribe
 from bark_jax.evaluation.wer import word_errors
+from nano.corpus import VOICES
 from nano.evaluation import GREEDY, timbre
 from nano.packing import MOST_BYTES
 
-VOICES = ("rms", "slt")
 PITCH_HZ = {"rms": 101, "slt": 173}  # medians of flite's recordings of nano/unseen.txt
 MOST_WRONG = {"rms": 0.2, "slt": 0.4}  # of the words; 0.13 and 0.26 were measured
 FLITE_S = {  # lengths of flite's recordings by rms and slt

@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from bark_jax.checkpoint import save_config
 from bark_jax.config import STAGES, BarkConfig, TokenLayout, from_dict
 from bark_jax.text import Tokenizer
 from bark_jax.training.manifest import TokenSpec
@@ -73,9 +72,8 @@ def new_config(sizes: Mapping[str, Any], spec: TokenSpec, n_pieces: int) -> Bark
 
 def write_new_model(directory: Path, config: BarkConfig, tokenizer: Tokenizer) -> None:
     """Writes a model of random values; a stage's training draws its own to begin with."""
-    write_random(directory, config)
+    write_random(directory, config, source={"untrained_stages": list(STAGES)})
     tokenizer.save(directory / "tokenizer")
-    save_config(directory, config, {"untrained": True, "untrained_stages": list(STAGES)})
 
 
 def find_tokenizer(given: str | None, data: Path, spec: TokenSpec) -> Tokenizer:
