@@ -20,7 +20,7 @@ class Backend:
     most_turned_rows: int  # from 2 rows to so many, products are `(weight @ x.T).T`
     maps_heads: bool  # attention over whole sequences, one head after the other
     block_steps: int  # decode steps between two looks at whether every row has ended
-    fine_rows: int  # rows per call of the fine model
+    parallel_rows: int  # rows per call of the fine model and of the codec
     batch_rows: int  # rows under way at a time where there are more of them
 
 
@@ -40,7 +40,7 @@ BACKENDS = {
         most_turned_rows=64,
         maps_heads=True,
         block_steps=1,  # a look at the end costs nothing here
-        fine_rows=1,  # one row of the fine model fills the cores
+        parallel_rows=1,  # one row fills the cores
         batch_rows=8,
     ),
     "gpu": Backend(
@@ -53,7 +53,7 @@ BACKENDS = {
         most_turned_rows=0,
         maps_heads=False,
         block_steps=16,
-        fine_rows=16,
+        parallel_rows=16,
         batch_rows=64,
     ),
     "tpu": Backend(
@@ -68,7 +68,7 @@ BACKENDS = {
         most_turned_rows=0,
         maps_heads=False,
         block_steps=1,  # the chip looks by itself, and no row goes on for nothing
-        fine_rows=16,
+        parallel_rows=16,
         batch_rows=64,
     ),
 }

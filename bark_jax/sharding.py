@@ -5,10 +5,13 @@ its prompts are split by rows, and the compiler derives the rest.
 """
 
 import re
+from collections.abc import Sequence
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from bark_jax import backend
 
 DATA, MODEL = "data", "model"
 
@@ -48,6 +51,19 @@ def sharding_of(mesh: Mesh, name: str) -> NamedSharding:
 def row_multiple() -> int:
     """Devices that the rows of a batch are split over, with the mesh in use; 1 without one."""
     return dict(jax.sharding.get_abstract_mesh().shape).get(DATA, 1)
+
+
+def groups_per_call(rows: Sequence[int]) -> list[list[int]]:
+    """Rows in groups for one call each of the fine model or of the codec.
+
+    A group has a power of two of rows, so that few batch sizes compile: the last one is filled up
+    with its first row.
+    """
+    most = max(backend.current().parallel_rows, row_multiple())
+    groups = [list(rows[i : i + most]) for i in range(0, len(rows), most)]
+    for group in groups:
+        group += group[:1] * (2 ** (len(group) - 1).bit_length() - len(group))
+    return groups
 
 
 def split_rows(x: jax.Array) -> jax.Array:

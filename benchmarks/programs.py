@@ -54,7 +54,8 @@ def programs(config: BarkConfig, rows: int) -> Iterator[Program]:
     static = {"cfg": config, "dtypes": dtypes}
     yield from _semantic(config, rows, static)
     yield from _coarse(config, rows, static)
-    yield _fine(config, min(rows, backend.current().fine_rows), static)
+    rows = min(rows, backend.current().parallel_rows)
+    yield _fine(config, rows, static)
     yield _codec(config, rows)
 
 

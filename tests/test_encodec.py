@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from bark_jax import backend
 from bark_jax.config import CodecConfig
 from bark_jax.models import encodec, seanet
 from bark_jax.models.binding import Params, abstract_params, bind, flatten, init_params, unflatten
@@ -102,8 +103,11 @@ def test_lengths():
         assert jax.eval_shape(encode, params, samples_BS).shape == (2, 8, n_frames)
 
 
-def test_a_padded_row_decodes_as_alone():
+@pytest.mark.parametrize("parallel_rows", [1, 2, 16])
+def test_a_padded_row_decodes_as_alone(monkeypatch, parallel_rows):
     """Lengths around every padding (4 frames; 2 steps, two of which make a frame) and beyond."""
+    choices = dataclasses.replace(backend.current(), parallel_rows=parallel_rows)
+    monkeypatch.setattr(backend, "current", lambda: choices)
     rows = [random_codes(4, n, seed=n) for n in (1, 2, 5, 21)]
     together = encodec.decode_rows(odd_params(), rows, ODD)
     for row, samples in zip(rows, together, strict=True):

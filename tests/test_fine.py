@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from bark_jax import backend
 from bark_jax.config import TokenLayout
 from bark_jax.noise import KeyNoise
 from bark_jax.stages import fine
@@ -92,17 +93,11 @@ def test_rows_of_a_batch_give_their_solo_result():
         np.testing.assert_array_equal(together[i], alone, err_msg=f"row {i}")
 
 
-def test_large_batches_are_cut_into_calls_of_powers_of_two():
-    assert fine._groups(range(3), 16) == [[0, 1, 2, 0]]
-    assert fine._groups(range(1), 16) == [[0]]
-    assert fine._groups([4, 7, 9, 11, 12], 4) == [[4, 7, 9, 11], [12]]
-
-
 def test_grouping_of_rows_changes_nothing(monkeypatch):
     rows = [codes(3, n, seed=n) for n in (64, 65, 150)]
     one_by_one = run(rows)
-    grouped = dataclasses.replace(fine.backend.current(), fine_rows=4)
-    monkeypatch.setattr(fine.backend, "current", lambda: grouped)
+    grouped = dataclasses.replace(backend.current(), parallel_rows=4)
+    monkeypatch.setattr(backend, "current", lambda: grouped)
     for a, b in zip(run(rows), one_by_one, strict=True):
         np.testing.assert_array_equal(a, b)
 

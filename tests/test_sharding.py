@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from bark_jax.sharding import checked_mesh
+from bark_jax import backend
+from bark_jax.sharding import checked_mesh, groups_per_call
 from bark_jax.stages import runner
 from tests import tiny
 
@@ -84,6 +85,21 @@ def test_a_mesh_is_in_use_only_while_a_stream_computes(monkeypatch):
     batch = bark._batch(text=["one", "two", "three"], voice=None, seed=0, sampling=None)
     seen = [(row, axes()) for row, _ in sharded.semantic_stream(batch, n_rows=2)]
     assert seen == [(0, ()), (1, ()), (2, ())]
+
+
+@pytest.mark.parametrize(
+    "most, rows, groups",
+    [
+        (16, range(3), [[0, 1, 2, 0]]),
+        (16, range(1), [[0]]),
+        (4, [4, 7, 9, 11, 12], [[4, 7, 9, 11], [12]]),
+        (1, [5, 6], [[5], [6]]),
+    ],
+)
+def test_large_batches_are_cut_into_calls_of_powers_of_two(monkeypatch, most, rows, groups):
+    choices = dataclasses.replace(backend.current(), parallel_rows=most)
+    monkeypatch.setattr(backend, "current", lambda: choices)
+    assert groups_per_call(rows) == groups
 
 
 def test_other_axes_are_refused():

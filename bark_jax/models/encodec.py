@@ -17,7 +17,7 @@ from flax import nnx
 from bark_jax.config import CodecConfig
 from bark_jax.models import seanet
 from bark_jax.models.binding import M, Params, bind
-from bark_jax.sharding import fetch, split_rows
+from bark_jax.sharding import fetch, groups_per_call, split_rows
 
 BUCKET = 64  # frames (0.85 s); the *_rows functions compile one program per multiple of it
 
@@ -138,7 +138,7 @@ def encode(
 
 
 def decode_rows(params: Params, rows: Sequence[np.ndarray], cfg: CodecConfig) -> list[np.ndarray]:
-    """Decodes rows of different lengths as one batch of a bucketed shape.
+    """Decodes rows of different lengths, all padded to one bucketed length.
 
     Args:
       rows: integer codes (Q, T), the same Q and any T ≥ 1 for each.
@@ -152,8 +152,12 @@ def decode_rows(params: Params, rows: Sequence[np.ndarray], cfg: CodecConfig) ->
         return []
     _check_codes(rows, cfg)
     codes_BQT, length_B = _batch(rows, BUCKET, np.int32)
-    samples = fetch(decode(params, codes_BQT, jnp.asarray(length_B), cfg=cfg))
-    return [row[: n * cfg.hop_length].copy() for row, n in zip(samples, length_B, strict=True)]
+    audio = [np.zeros(0, np.float32) for _ in rows]
+    for group in groups_per_call(range(len(rows))):
+        samples_BS = fetch(decode(params, codes_BQT[group], length_B[group], cfg=cfg))
+        for index, samples in zip(group, samples_BS, strict=True):
+            audio[index] = samples[: length_B[index] * cfg.hop_length].copy()
+    return audio
 
 
 def encode_rows(
@@ -173,21 +177,21 @@ def encode_rows(
             raise ValueError(f"audio of row {i} has shape {row.shape}, want (S ≥ 1,)")
     _check_n_codebooks(n_codebooks, cfg)
     samples_BS, length_B = _batch(rows, BUCKET * cfg.hop_length, np.float32)
-    codes_BQT = encode(params, samples_BS, jnp.asarray(length_B), cfg=cfg, n_codebooks=n_codebooks)
+    codes_BQT = encode(params, samples_BS, length_B, cfg=cfg, n_codebooks=n_codebooks)
     frames_B = -(-length_B // cfg.hop_length)
     return [row[:, :n].copy() for row, n in zip(fetch(codes_BQT), frames_B, strict=True)]
 
 
 def _batch(
     rows: Sequence[np.ndarray], multiple: int, dtype: type[np.generic]
-) -> tuple[jax.Array, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows side by side, zeros behind each, the last axis a multiple; and their lengths."""
     length_B = np.array([row.shape[-1] for row in rows], np.int32)
     steps = -(-int(length_B.max()) // multiple) * multiple
     batch = np.zeros((len(rows), *rows[0].shape[:-1], steps), dtype)
     for i, row in enumerate(rows):
         batch[i, ..., : row.shape[-1]] = row
-    return jnp.asarray(batch), length_B
+    return batch, length_B
 
 
 def _check_codes(rows: Sequence[np.ndarray], cfg: CodecConfig) -> None:

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bark_jax import backend
 from bark_jax.compiling import jit
 from bark_jax.config import BarkConfig, TokenLayout
 from bark_jax.models.binding import Params, bind
@@ -19,7 +18,7 @@ from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.layers import DTypes
 from bark_jax.noise import InjectedNoise, KeyNoise, Noise
 from bark_jax.sampling import draw
-from bark_jax.sharding import fetch, row_multiple, split_rows
+from bark_jax.sharding import fetch, groups_per_call, split_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +68,7 @@ def generate_fine(
     n_done = 0
     for index in range(max(len(row) for row in windows)):
         active = [row for row, plan in enumerate(windows) if index < len(plan)]
-        for rows in _groups(active, max(backend.current().fine_rows, row_multiple())):
+        for rows in groups_per_call(active):
             pieces = [(frames[row], windows[row][index]) for row in rows]
             codes_BTQ = fill_window(
                 params,
@@ -132,17 +131,6 @@ def _frames(
         frames_TQ[:n_history] = history_QT[:, history_QT.shape[1] - n_history :].T
     frames_TQ[n_history : n_history + n_new, : len(coarse_QT)] = coarse_QT.T
     return frames_TQ
-
-
-def _groups(rows: Sequence[int], most: int) -> list[list[int]]:
-    """Rows in groups of a power of two, at most `most`; a last group is filled with its first row.
-
-    So that few batch sizes compile.
-    """
-    groups = [list(rows[i : i + most]) for i in range(0, len(rows), most)]
-    for group in groups:
-        group += group[:1] * (2 ** (len(group) - 1).bit_length() - len(group))
-    return groups
 
 
 def _rows_of(noise: Noise, rows: Sequence[int]) -> Noise:
