@@ -177,7 +177,8 @@ def encode_rows(
             raise ValueError(f"audio of row {i} has shape {row.shape}, want (S ≥ 1,)")
     _check_n_codebooks(n_codebooks, cfg)
     samples_BS, length_B = _batch(rows, BUCKET * cfg.hop_length, np.float32)
-    codes_BQT = encode(params, samples_BS, length_B, cfg=cfg, n_codebooks=n_codebooks)
+    arrays = jnp.asarray(samples_BS), jnp.asarray(length_B)
+    codes_BQT = encode(params, *arrays, cfg=cfg, n_codebooks=n_codebooks)
     frames_B = -(-length_B // cfg.hop_length)
     return [row[:, :n].copy() for row, n in zip(fetch(codes_BQT), frames_B, strict=True)]
 
