@@ -15,9 +15,10 @@ PACKAGE = ROOT / "bark_jax"
 RANKS = [
     ["bark_jax"],
     ["config", "paths", "files", "environment", "progress", "host_memory", "models", "tracking"],
+    ["backend"],
     ["evaluation", "evaluation.recognizer", "evaluation.wer", "evaluation.pitch"],
     ["evaluation.audio", "evaluation.spectrogram"],
-    ["sampling_config", "backend", "noise", "sharding", "models.products"],
+    ["sampling_config", "noise", "sharding", "models.products"],
     ["compiling", "models.layers", "models.binding", "models.cache"],
     ["models.attention", "models.seanet"],
     ["models.gpt", "models.fine_gpt", "models.encodec", "checkpoint"],
