@@ -144,5 +144,6 @@ def _append(model, out_BD, state: State, by, noise, first, layout: TokenLayout) 
     step_B = jnp.broadcast_to(step, logits_BV.shape[:1])
     gumbel_BV = noise.gumbel(step_B, (layout.codebook_size,))
     token_B = offset + draw(logits_BV, gumbel_BV, by.temperature_B)
-    tokens_BN = jax.lax.dynamic_update_slice(state.tokens_BN, token_B[:, None], (0, state.n))
+    # a block of steps may run past the end: what it draws there is dropped
+    tokens_BN = state.tokens_BN.at[:, state.n].set(token_B, mode="drop")
     return dataclasses.replace(state, tokens_BN=tokens_BN, n=state.n + 1)

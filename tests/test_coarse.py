@@ -1,0 +1,54 @@
+"""The coarse token loop on a tiny model: rows and segments, however the loop is cut into calls."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from bark_jax import backend
+from bark_jax.noise import KeyNoise
+from bark_jax.sampling_config import CoarseSampling, per_row
+from bark_jax.stages.coarse import generate_coarse
+from bark_jax.stages.coarse_plan import make_plan
+from tests import tiny
+
+L = tiny.LAYOUT
+
+
+def run(*lengths, window=L.coarse_window, report=None):
+    """Codes (Q, T) of rows with so many semantic tokens."""
+    rng = np.random.default_rng(0)
+    semantic = [rng.integers(0, L.semantic_vocab_size, n).astype(np.int32) for n in lengths]
+    return generate_coarse(
+        tiny.stage_params("coarse"),
+        [make_plan(tokens, None, L, L.max_coarse_history) for tokens in semantic],
+        per_row("coarse", CoarseSampling(), len(lengths)),
+        KeyNoise.of(list(range(len(lengths))), "coarse"),
+        cfg=tiny.CONFIG,
+        dtypes=tiny.F32,
+        window=window,
+        report=report,
+    )
+
+
+@pytest.fixture
+def changed(monkeypatch):
+    """Changes choices of this platform; nothing stays traced."""
+
+    def change(**choices):
+        jax.clear_caches()
+        chosen = dataclasses.replace(backend.BACKENDS["cpu"], **choices)
+        monkeypatch.setattr(backend, "current", lambda: chosen)
+
+    yield change
+    jax.clear_caches()
+
+
+@pytest.mark.parametrize("window", [64, L.coarse_window])
+def test_steps_past_the_end_of_a_segment_leave_no_trace(changed, window):
+    """Segments of 64 tokens fill the array that they are drawn into."""
+    (want_QT,) = run(42, window=window)
+    changed(block_steps=16)
+    (codes_QT,) = run(42, window=window)
+    np.testing.assert_array_equal(codes_QT, want_QT)
