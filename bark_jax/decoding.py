@@ -33,7 +33,12 @@ class Context:
     visible_BM: jax.Array  # slots that a row attends to
     position_B: jax.Array  # int32, position of the row's next token
     slot: jax.Array  # int32 [], where the next token of every row goes
-    first: jax.Array  # int32 [], the slot after the prompts; behind the last slot comes this one
+    first: int = flax.struct.field(pytree_node=False)  # of the ring: the slot after the prompts
+
+    @property
+    def slots(self) -> int:
+        """Of the cache, with those that are not filled."""
+        return self.visible_BM.shape[1]
 
 
 def read_prompt(
@@ -48,7 +53,7 @@ def read_prompt(
     out_BPD, cache = model.prefill(x_BPD, slots)
     out_BD = jnp.take_along_axis(out_BPD, (length_B - 1)[:, None, None], axis=1)[:, 0]
     visible_BM = jnp.arange(slots)[None] < length_B[:, None]
-    return out_BD, Context(cache, visible_BM, length_B, jnp.int32(P), jnp.int32(P))
+    return out_BD, Context(cache, visible_BM, length_B, jnp.int32(P), P)
 
 
 def read_token(model: GPT, token_B: jax.Array, context: Context) -> tuple[jax.Array, Context]:
@@ -59,9 +64,8 @@ def read_token(model: GPT, token_B: jax.Array, context: Context) -> tuple[jax.Ar
     """
     c = context
     out_BD, cache = model.step(token_B, c.position_B, c.cache, c.visible_BM, c.slot)
-    M = c.visible_BM.shape[1]
-    visible_BM = c.visible_BM | (jnp.arange(M) == c.slot)[None]
-    slot = jnp.where(c.slot + 1 < M, c.slot + 1, c.first)
+    visible_BM = c.visible_BM | (jnp.arange(c.slots) == c.slot)[None]
+    slot = jnp.where(c.slot + 1 < c.slots, c.slot + 1, c.first)
     return out_BD, Context(cache, visible_BM, c.position_B + 1, slot, c.first)
 
 

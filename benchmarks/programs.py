@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding
 from bark_jax import backend
 from bark_jax.config import BarkConfig
 from bark_jax.decoding import round_up
+from bark_jax.growing import cache_sizes
 from bark_jax.models import encodec
 from bark_jax.models.binding import abstract_params
 from bark_jax.models.fine_gpt import FineGPT
@@ -66,7 +67,9 @@ def _semantic(config: BarkConfig, rows: int, static: dict[str, Any]) -> Iterator
     noise = KeyNoise.of([0] * rows, "semantic")
     params = abstract_params(GPT, config.semantic, static["dtypes"])
     args = (params, _ints(rows, 2 * layout.text_length + 1), by, ending, noise)
-    begin = {**static, "steps": round_up(layout.max_semantic_tokens)}
+    limit = layout.max_semantic_tokens
+    slots = cache_sizes(rows, semantic.prompt_slots(layout), limit)[-1]
+    begin = {**static, "steps": round_up(limit), "slots": slots}
     yield Program("semantic prefill 257", rows, semantic.begin, args, begin)
     state = _result(semantic.begin, args, begin)
     args = (params, state, by, ending, noise, _ints())
@@ -86,7 +89,8 @@ def _coarse(config: BarkConfig, rows: int, static: dict[str, Any]) -> Iterator[P
     )
     for length, steps in contexts:
         args = (params, _ints(rows, length), _ints(rows), by, noise, _ints())
-        begin = {**static, "steps": steps}
+        slots = cache_sizes(rows, length, steps)[-1]
+        begin = {**static, "steps": steps, "slots": slots}
         yield Program(f"coarse prefill {length}", rows, coarse.begin, args, begin)
         state = _result(coarse.begin, args, begin)
         args = (params, state, by, noise, _ints(), _ints())

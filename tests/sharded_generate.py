@@ -3,6 +3,7 @@
 python -m tests.sharded_generate DEVICES DATA MODEL OUT [PROCESS N_PROCESSES PORT]
 """
 
+import dataclasses
 import sys
 
 import jax
@@ -16,11 +17,14 @@ def main(devices: int, data: int, model: int, out: str, process: int, count: int
     jax.config.update("jax_num_cpu_devices", devices)
     if count > 1:
         jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=count, process_id=process)
-    from bark_jax import Bark
+    from bark_jax import Bark, backend
 
     mesh = None
     if data * model > 1:
         mesh = jax.make_mesh((data, model), ("data", "model"))
+        # so small that it grows on the way
+        cpu = dataclasses.replace(backend.BACKENDS["cpu"], first_slots=60)
+        backend.BACKENDS["cpu"] = cpu
     bark = Bark.from_pretrained("untrained", mesh=mesh)
     texts = ["one", "two", "three and four", "five", "six", "seven", "eight", "nine"]
     rows = bark.generate(texts, seed=list(range(8)), sampling=SHORT)

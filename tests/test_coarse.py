@@ -1,12 +1,7 @@
 """The coarse token loop on a tiny model: rows and segments, however the loop is cut into calls."""
 
-import dataclasses
-
-import jax
 import numpy as np
-import pytest
 
-from bark_jax import backend
 from bark_jax.noise import KeyNoise
 from bark_jax.sampling_config import CoarseSampling, per_row
 from bark_jax.stages.coarse import generate_coarse
@@ -32,23 +27,9 @@ def run(*lengths, window=L.coarse_window, report=None):
     )
 
 
-@pytest.fixture
-def changed(monkeypatch):
-    """Changes choices of this platform; nothing stays traced."""
-
-    def change(**choices):
-        jax.clear_caches()
-        chosen = dataclasses.replace(backend.BACKENDS["cpu"], **choices)
-        monkeypatch.setattr(backend, "current", lambda: chosen)
-
-    yield change
-    jax.clear_caches()
-
-
-@pytest.mark.parametrize("window", [64, L.coarse_window])
-def test_steps_past_the_end_of_a_segment_leave_no_trace(changed, window):
-    """Segments of 64 tokens fill the array that they are drawn into."""
-    (want_QT,) = run(42, window=window)
-    changed(block_steps=16)
-    (codes_QT,) = run(42, window=window)
+def test_steps_past_the_end_of_a_segment_leave_no_trace(change_backend):
+    """A segment of 64 tokens fills the array that they are drawn into."""
+    (want_QT,) = run(42, window=64)
+    change_backend(block_steps=16)
+    (codes_QT,) = run(42, window=64)
     np.testing.assert_array_equal(codes_QT, want_QT)

@@ -23,7 +23,7 @@ RANKS = [
     ["models.attention", "models.seanet"],
     ["models.gpt", "models.fine_gpt", "models.encodec", "checkpoint"],
     ["sampling", "decoding", "text"],
-    ["untrained", "batching"],
+    ["growing", "untrained", "batching"],
     ["hub"],
     ["suno_downloads", "voices", "placement"],
     ["stages", "stages.checks", "stages.coarse_plan", "stages.semantic"],

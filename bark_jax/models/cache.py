@@ -1,5 +1,7 @@
 """The key/value cache of one layer, in the two layouts that platforms want."""
 
+from collections.abc import Callable
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -47,6 +49,10 @@ class SlotsLast:
 
         return SlotsLast(put(self.k_GBHKM, k_B1HK), put(self.v_GBHKM, v_B1HK))
 
+    def along_slots(self, change: Callable[[jax.Array, int], jax.Array]) -> "SlotsLast":
+        """Every array changed by `change(array, axis of the slots)`."""
+        return jax.tree.map(lambda z_BHKM: change(z_BHKM, 3), self)
+
 
 @flax.struct.dataclass
 class HeadsTogether:
@@ -79,6 +85,10 @@ class HeadsTogether:
             return jax.lax.dynamic_update_slice(cache_BMD, z_B1D, (0, slot, 0))
 
         return HeadsTogether(put(self.k_BMD, k_B1HK), put(self.v_BMD, v_B1HK))
+
+    def along_slots(self, change: Callable[[jax.Array, int], jax.Array]) -> "HeadsTogether":
+        """Every array changed by `change(array, axis of the slots)`."""
+        return jax.tree.map(lambda z_BMD: change(z_BMD, 1), self)
 
 
 LayerCache = SlotsLast | HeadsTogether

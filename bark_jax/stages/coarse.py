@@ -16,6 +16,7 @@ import numpy as np
 from bark_jax.compiling import jit
 from bark_jax.config import BarkConfig, TokenLayout
 from bark_jax.decoding import Context, read_prompt, read_token, repeat, round_up
+from bark_jax.growing import cache_sizes, stretches, with_slots
 from bark_jax.models.binding import Params, bind
 from bark_jax.models.gpt import GPT
 from bark_jax.models.layers import DTypes
@@ -95,12 +96,14 @@ def _run_segment(
 ) -> np.ndarray:
     """Ids (B, n_steps) that follow the contexts."""
     static = {"cfg": cfg, "dtypes": dtypes}
+    B, P = ids_BP.shape
     first = jnp.int32(n_done)
-    steps = round_up(n_steps)
-    state = begin(params, ids_BP, length_B, by, noise, first, steps=steps, **static)
-    chunk = n_steps if report is None else 32
-    for until in range(chunk, n_steps + chunk, chunk):
-        until = min(until, n_steps)
+    sizes = cache_sizes(B, P, n_steps)
+    size = {"steps": round_up(n_steps), "slots": sizes[0]}
+    state = begin(params, ids_BP, length_B, by, noise, first, **size, **static)
+    every = None if report is None else 32
+    for until, slots in stretches(sizes, P, n_steps, every):
+        state = dataclasses.replace(state, context=with_slots(state.context, slots))
         state = advance(params, state, by, noise, first, jnp.int32(until), **static)
         if report is not None:
             jax.block_until_ready(state.n)
@@ -108,13 +111,12 @@ def _run_segment(
     return fetch(state.tokens_BN)[:, :n_steps]
 
 
-def _begin_fn(params, ids_BP, length_B, by, noise, first, *, cfg, dtypes, steps) -> State:
+def _begin_fn(params, ids_BP, length_B, by, noise, first, *, cfg, dtypes, steps, slots) -> State:
     """Reads the contexts and draws the next token of every row, which is number `first`."""
     model = bind(GPT, cfg.coarse, dtypes, params=params)
     ids_BP = split_rows(ids_BP)
-    B, P = ids_BP.shape
-    out_BD, context = read_prompt(model, model.embed(ids_BP), length_B, round_up(P + steps - 1))
-    state = State(context, jnp.zeros((B, steps), jnp.int32), jnp.int32(0))
+    out_BD, context = read_prompt(model, model.embed(ids_BP), length_B, slots)
+    state = State(context, jnp.zeros((len(ids_BP), steps), jnp.int32), jnp.int32(0))
     return _append(model, out_BD, state, by, noise, first, cfg.tokens)
 
 
@@ -132,7 +134,7 @@ def _continue_fn(params, state, by, noise, first, until, *, cfg, dtypes) -> Stat
     return repeat(step, state, lambda state: state.n < until)
 
 
-begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "steps"))
+begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "steps", "slots"))
 advance = jit(_continue_fn, static_argnames=("cfg", "dtypes"), donate_argnames=("state",))
 
 

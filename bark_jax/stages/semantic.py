@@ -17,6 +17,7 @@ import numpy as np
 from bark_jax.compiling import jit
 from bark_jax.config import BarkConfig, TokenLayout
 from bark_jax.decoding import Context, read_prompt, read_token, repeat, round_up
+from bark_jax.growing import cache_sizes, stretches, with_slots
 from bark_jax.models.binding import Params, bind
 from bark_jax.models.gpt import GPT
 from bark_jax.models.layers import DTypes
@@ -87,16 +88,18 @@ def generate_semantic(
     """
     ending, by = Ending.of(rows, cfg.tokens), Filter.of(rows)
     limit = int(ending.max_tokens_B.max())
-    steps = round_up(limit)
+    prompt = prompt_slots(cfg.tokens)
+    sizes = cache_sizes(len(ids_BT), prompt, limit)
+    size = {"steps": round_up(limit), "slots": sizes[0]}
     static = {"cfg": cfg, "dtypes": dtypes}
-    state = begin(params, jnp.asarray(ids_BT), by, ending, noise, steps=steps, **static)
-    chunk = steps if report is None else 32
-    for until in range(chunk, steps + chunk, chunk):
+    state = begin(params, jnp.asarray(ids_BT), by, ending, noise, **size, **static)
+    for until, slots in stretches(sizes, prompt, limit, None if report is None else 32):
+        state = dataclasses.replace(state, context=with_slots(state.context, slots))
         state = advance(params, state, by, ending, noise, jnp.int32(until), **static)
         if report is not None:
-            report(min(until, limit))
-            if bool(jnp.all(state.is_done(ending))):
-                break
+            report(until)
+        if fetch(state.is_done(ending)).all():
+            break
     return results(state, cfg.tokens)
 
 
@@ -107,6 +110,11 @@ def results(state: State, layout: TokenLayout) -> list[SemanticResult]:
         SemanticResult(tokens_N[:length], _finish_reason(is_eos, length, layout))
         for tokens_N, length, is_eos in zip(tokens_BN, length_B, is_eos_B, strict=True)
     ]
+
+
+def prompt_slots(layout: TokenLayout) -> int:
+    """Positions of a prompt: text and voice share theirs, and the infer token follows."""
+    return layout.text_length + 1
 
 
 def prompt(text_T: np.ndarray, history: np.ndarray | None, layout: TokenLayout) -> np.ndarray:
@@ -149,13 +157,13 @@ def _bind(params: Params, cfg: BarkConfig, dtypes: DTypes) -> GPT:
     return bind(GPT, cfg.semantic, dtypes, params=params)
 
 
-def _begin_fn(params, ids_BT, by, ending, noise, *, cfg, dtypes, steps) -> State:
+def _begin_fn(params, ids_BT, by, ending, noise, *, cfg, dtypes, steps, slots) -> State:
     """Reads the prompts and draws the first token of every row."""
     model = _bind(params, cfg, dtypes)
     x_BPD = model.embed_merged(split_rows(ids_BT), cfg.tokens.text_length)
     B, P, _ = x_BPD.shape
     length_B = jnp.full(B, P, jnp.int32)
-    out_BD, context = read_prompt(model, x_BPD, length_B, round_up(P + steps - 1))
+    out_BD, context = read_prompt(model, x_BPD, length_B, slots)
     none_B = jnp.zeros(B, jnp.int32)
     state = State(
         context, jnp.zeros((B, steps), jnp.int32), none_B, none_B.astype(bool), jnp.int32(0)
@@ -180,7 +188,7 @@ def _continue_fn(params, state, by, ending, noise, until, *, cfg, dtypes) -> Sta
     return repeat(step, state, is_running)
 
 
-begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "steps"))
+begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "steps", "slots"))
 advance = jit(_continue_fn, static_argnames=("cfg", "dtypes"), donate_argnames=("state",))
 
 

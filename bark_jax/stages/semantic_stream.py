@@ -15,6 +15,7 @@ import numpy as np
 from bark_jax.compiling import jit
 from bark_jax.config import BarkConfig
 from bark_jax.decoding import round_up
+from bark_jax.growing import cache_sizes, grow, most_draws, with_slots
 from bark_jax.models.binding import Params
 from bark_jax.models.cache import grouped_as
 from bark_jax.models.layers import DTypes
@@ -27,6 +28,7 @@ from bark_jax.stages.semantic import (
     State,
     advance,
     begin,
+    prompt_slots,
     results,
 )
 
@@ -56,10 +58,13 @@ def stream_semantic(
     A row's tokens are those that it gives alone.
     """
     static = {"cfg": cfg, "dtypes": dtypes}
-    steps = round_up(cfg.tokens.max_semantic_tokens)
     n_rows = min(n_rows, len(requests))
+    prompt, limit = prompt_slots(cfg.tokens), cfg.tokens.max_semantic_tokens
+    sizes = cache_sizes(n_rows, prompt, limit)
+    size = {"steps": round_up(limit), "slots": sizes[0]}
     waiting = iter(range(n_rows, len(requests)))
     seats: list[int | None] = list(range(n_rows))  # the request that sits in each row
+    drawn = [1] * n_rows  # tokens that it has drawn, or more
 
     def traced(indices: Sequence[int]) -> tuple[Filter, Ending, KeyNoise]:
         taken = [requests[i] for i in indices]
@@ -69,7 +74,7 @@ def stream_semantic(
 
     def start(indices: Sequence[int]) -> State:
         ids_BT = jnp.asarray(np.stack([requests[i].ids_T for i in indices]))
-        return begin(params, ids_BT, *traced(indices), steps=steps, **static)
+        return begin(params, ids_BT, *traced(indices), **size, **static)
 
     # An empty seat keeps the values of the request that sat there last; its row has ended.
     last = list(range(n_rows))
@@ -77,6 +82,11 @@ def stream_semantic(
     n_ended = 0
     while any(seat is not None for seat in seats):
         by, ending, noise = traced(last)
+        drawn = [n + STEPS_BETWEEN_LOOKS for n in drawn]
+        most = max(n for n, seat in zip(drawn, seats, strict=True) if seat is not None)
+        fitting = (slots for slots in sizes if most_draws(slots, prompt) >= most)
+        context = with_slots(state.context, next(fitting, sizes[-1]))
+        state = dataclasses.replace(state, context=context)
         until = state.n + STEPS_BETWEEN_LOOKS
         state = advance(params, state, by, ending, noise, until, **static)
         is_done_B = fetch(state.is_done(ending))
@@ -88,7 +98,7 @@ def stream_semantic(
             index = seats[row]
             assert index is not None
             yield index, ended[row]
-            seats[row] = next(waiting, None)
+            seats[row], drawn[row] = next(waiting, None), 1
         n_ended += len(free)
         if report is not None:
             report(n_ended)
@@ -103,9 +113,10 @@ def stream_semantic(
 
 def _seat_fn(state: State, newcomers: State, rows_B: jax.Array) -> State:
     """Puts the newcomers into the given rows. What all rows share stays."""
-    caches = zip(newcomers.context.cache, state.context.cache, strict=True)
+    context = grow(newcomers.context, state.context.slots)
+    caches = zip(context.cache, state.context.cache, strict=True)
     cache = tuple(grouped_as(new, old) for new, old in caches)
-    context = dataclasses.replace(newcomers.context, cache=cache)
+    context = dataclasses.replace(context, cache=cache)
     newcomers = dataclasses.replace(newcomers, context=context)
 
     def put(old: jax.Array, new: jax.Array) -> jax.Array:
