@@ -61,5 +61,6 @@ class FineGPT(nnx.Module):
 
     def logits(self, x: jax.Array, codebook: jax.Array, count: int) -> jax.Array:
         """Scores (…, V) of the first `count` codes of `codebook` (traced int)."""
-        weight_QVD = jnp.stack([table.weight[...][:count] for table in self.wtes])
-        return matmul(x, weight_QVD[codebook], self.dtypes.compute)
+        # selected, not stacked and indexed: XLA kept a copy of all tables for the whole window
+        tables = (table.weight[...][:count] for table in self.wtes)
+        return matmul(x, jax.lax.select_n(codebook, *tables), self.dtypes.compute)
