@@ -1,9 +1,10 @@
-"""Keeps read buffers from staying with the process after a model is loaded."""
+"""Gives memory that is no longer used back to the system, where glibc would keep it."""
 
 import contextlib
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt(3)
 _SMALL, _USUAL = 1 << 20, 32 << 20  # bytes; glibc itself goes up to the second
@@ -22,7 +23,7 @@ def large_buffers_returned() -> Iterator[None]:
     their inputs into buffers of some MiB, and a window of the fine model then asked the system
     for 3.5 GB of pages (0.18 GB this way).
     """
-    set_option = _mallopt()
+    set_option = _glibc("mallopt")
     set_option(_M_MMAP_THRESHOLD, _SMALL)
     try:
         yield
@@ -31,8 +32,18 @@ def large_buffers_returned() -> Iterator[None]:
         set_option(_M_TRIM_THRESHOLD, 2 * _USUAL)
 
 
-def _mallopt():
+def return_freed() -> None:
+    """Gives back what lies freed between memory in use; some milliseconds.
+
+    Compiling a program, or reading it from the compile cache, leaves tens of MiB of it in small
+    pieces: the small Bark, from text to audio, peaks 0.1 GiB lower with this between the stages.
+    Does nothing without glibc.
+    """
+    _glibc("malloc_trim")(0)
+
+
+def _glibc(name: str) -> Callable[..., Any]:
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
-            return ctypes.CDLL(None).mallopt
-    return lambda option, value: None
+            return getattr(ctypes.CDLL(None), name)
+    return lambda *arguments: None

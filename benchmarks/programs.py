@@ -69,7 +69,7 @@ def _semantic(config: BarkConfig, rows: int, static: dict[str, Any]) -> Iterator
     args = (params, _ints(rows, 2 * layout.text_length + 1), by, ending, noise)
     limit = layout.max_semantic_tokens
     slots = cache_sizes(rows, semantic.prompt_slots(layout), limit)[-1]
-    begin = {**static, "steps": round_up(limit), "slots": slots}
+    begin = {**static, "slots": slots}
     yield Program("semantic prefill 257", rows, semantic.begin, args, begin)
     state = _result(semantic.begin, args, begin)
     args = (params, state, by, ending, noise, _ints())
@@ -84,13 +84,13 @@ def _coarse(config: BarkConfig, rows: int, static: dict[str, Any]) -> Iterator[P
     params = abstract_params(GPT, config.coarse, static["dtypes"])
     shortest = layout.coarse_semantic_length + 1
     contexts = (
-        (shortest, round_up(layout.max_coarse_history)),  # the first segment, without a voice
-        (shortest + layout.max_coarse_history, round_up(layout.coarse_window)),  # the later ones
+        (shortest, layout.max_coarse_history),  # the first segment, without a voice
+        (shortest + layout.max_coarse_history, layout.coarse_window),  # the later ones
     )
     for length, steps in contexts:
         args = (params, _ints(rows, length), _ints(rows), by, noise, _ints())
         slots = cache_sizes(rows, length, steps)[-1]
-        begin = {**static, "steps": steps, "slots": slots}
+        begin = {**static, "slots": slots}
         yield Program(f"coarse prefill {length}", rows, coarse.begin, args, begin)
         state = _result(coarse.begin, args, begin)
         args = (params, state, by, noise, _ints(), _ints())

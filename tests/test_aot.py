@@ -86,7 +86,7 @@ def semantic_loop(rows, options):
     noise = KeyNoise.of([0] * rows, "semantic")
     params = tiny.stage_params("semantic")
     ids_BT = jnp.zeros((rows, 2 * tiny.LAYOUT.text_length + 1), jnp.int32)
-    state = semantic.begin(params, ids_BT, by, ending, noise, steps=64, slots=128, **STATIC)
+    state = semantic.begin(params, ids_BT, by, ending, noise, slots=128, **STATIC)
     args = (params, state, by, ending, noise, jnp.int32(5))
     return text_of(semantic.advance, args, options), jax.tree.leaves(state.context.cache)[0].size
 
@@ -96,8 +96,8 @@ def coarse_loop(rows, options):
     by = Filter.of(per_row("coarse", CoarseSampling(), rows))
     noise, params = KeyNoise.of([0] * rows, "coarse"), tiny.stage_params("coarse")
     ids_BP, length_B = jnp.zeros((rows, 40), jnp.int32), jnp.full(rows, 40)
-    first, size = jnp.int32(0), {"steps": 64, "slots": 128}
-    state = coarse.begin(params, ids_BP, length_B, by, noise, first, **size, **STATIC)
+    first = jnp.int32(0)
+    state = coarse.begin(params, ids_BP, length_B, by, noise, first, slots=128, **STATIC)
     args = (params, state, by, noise, first, jnp.int32(5))
     return text_of(coarse.advance, args, options), jax.tree.leaves(state.context.cache)[0].size
 

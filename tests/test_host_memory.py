@@ -10,7 +10,7 @@ from bark_jax import host_memory
 
 def test_the_thresholds_are_put_back_even_after_an_error(monkeypatch):
     calls = []
-    monkeypatch.setattr(host_memory, "_mallopt", lambda: lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(host_memory, "_glibc", lambda name: lambda *values: calls.append(values))
     with pytest.raises(KeyError), host_memory.large_buffers_returned():
         assert calls == [(-3, 1 << 20)]
         raise KeyError
@@ -37,3 +37,22 @@ print(faults() - before)
 """
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
     assert int(done.stdout) < 2048  # pages of one buffer; 20 of them without the second threshold
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the resident set from /proc")
+def test_freed_memory_between_used_pieces_is_given_back():
+    """In a process of its own. Every second piece stays, so that the heap cannot just shrink."""
+    script = """
+from bark_jax.host_memory import return_freed
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1])
+
+pieces = [bytearray(64 << 10) for _ in range(1024)]
+del pieces[::2]
+before = resident()
+return_freed()
+print(before - resident())
+"""
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    assert int(done.stdout) > 6000  # pages, of the 8,192 that were freed

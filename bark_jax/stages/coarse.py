@@ -99,8 +99,7 @@ def _run_segment(
     B, P = ids_BP.shape
     first = jnp.int32(n_done)
     sizes = cache_sizes(B, P, n_steps)
-    size = {"steps": round_up(n_steps), "slots": sizes[0]}
-    state = begin(params, ids_BP, length_B, by, noise, first, **size, **static)
+    state = begin(params, ids_BP, length_B, by, noise, first, slots=sizes[0], **static)
     every = None if report is None else 32
     for until, slots in stretches(sizes, P, n_steps, every):
         state = dataclasses.replace(state, context=with_slots(state.context, slots))
@@ -111,12 +110,14 @@ def _run_segment(
     return fetch(state.tokens_BN)[:, :n_steps]
 
 
-def _begin_fn(params, ids_BP, length_B, by, noise, first, *, cfg, dtypes, steps, slots) -> State:
+def _begin_fn(params, ids_BP, length_B, by, noise, first, *, cfg, dtypes, slots) -> State:
     """Reads the contexts and draws the next token of every row, which is number `first`."""
     model = bind(GPT, cfg.coarse, dtypes, params=params)
     ids_BP = split_rows(ids_BP)
     out_BD, context = read_prompt(model, model.embed(ids_BP), length_B, slots)
-    state = State(context, jnp.zeros((len(ids_BP), steps), jnp.int32), jnp.int32(0))
+    # room for any segment, so that more of them share a program
+    tokens_BN = jnp.zeros((len(ids_BP), cfg.tokens.max_coarse_input), jnp.int32)
+    state = State(context, tokens_BN, jnp.int32(0))
     return _append(model, out_BD, state, by, noise, first, cfg.tokens)
 
 
@@ -134,7 +135,7 @@ def _continue_fn(params, state, by, noise, first, until, *, cfg, dtypes) -> Stat
     return repeat(step, state, lambda state: state.n < until)
 
 
-begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "steps", "slots"))
+begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "slots"))
 advance = jit(_continue_fn, static_argnames=("cfg", "dtypes"), donate_argnames=("state",))
 
 

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from bark_jax.batching import Batch
 from bark_jax.config import BarkConfig
+from bark_jax.host_memory import return_freed
 from bark_jax.models import encodec
 from bark_jax.models.binding import Params
 from bark_jax.models.layers import DTypes
@@ -179,4 +180,5 @@ class StageRunner:
                 )
 
             yield run
+        return_freed()
         timings[stage] = time.perf_counter() - begin

@@ -16,7 +16,7 @@ import numpy as np
 
 from bark_jax.compiling import jit
 from bark_jax.config import BarkConfig, TokenLayout
-from bark_jax.decoding import Context, read_prompt, read_token, repeat, round_up
+from bark_jax.decoding import Context, read_prompt, read_token, repeat
 from bark_jax.growing import cache_sizes, stretches, with_slots
 from bark_jax.models.binding import Params, bind
 from bark_jax.models.gpt import GPT
@@ -90,9 +90,9 @@ def generate_semantic(
     limit = int(ending.max_tokens_B.max())
     prompt = prompt_slots(cfg.tokens)
     sizes = cache_sizes(len(ids_BT), prompt, limit)
-    size = {"steps": round_up(limit), "slots": sizes[0]}
     static = {"cfg": cfg, "dtypes": dtypes}
-    state = begin(params, jnp.asarray(ids_BT), by, ending, noise, **size, **static)
+    ids_BT = jnp.asarray(ids_BT)
+    state = begin(params, ids_BT, by, ending, noise, slots=sizes[0], **static)
     for until, slots in stretches(sizes, prompt, limit, None if report is None else 32):
         state = dataclasses.replace(state, context=with_slots(state.context, slots))
         state = advance(params, state, by, ending, noise, jnp.int32(until), **static)
@@ -157,7 +157,7 @@ def _bind(params: Params, cfg: BarkConfig, dtypes: DTypes) -> GPT:
     return bind(GPT, cfg.semantic, dtypes, params=params)
 
 
-def _begin_fn(params, ids_BT, by, ending, noise, *, cfg, dtypes, steps, slots) -> State:
+def _begin_fn(params, ids_BT, by, ending, noise, *, cfg, dtypes, slots) -> State:
     """Reads the prompts and draws the first token of every row."""
     model = _bind(params, cfg, dtypes)
     x_BPD = model.embed_merged(split_rows(ids_BT), cfg.tokens.text_length)
@@ -165,9 +165,9 @@ def _begin_fn(params, ids_BT, by, ending, noise, *, cfg, dtypes, steps, slots) -
     length_B = jnp.full(B, P, jnp.int32)
     out_BD, context = read_prompt(model, x_BPD, length_B, slots)
     none_B = jnp.zeros(B, jnp.int32)
-    state = State(
-        context, jnp.zeros((B, steps), jnp.int32), none_B, none_B.astype(bool), jnp.int32(0)
-    )
+    # room for any duration, so that all durations share a program
+    tokens_BN = jnp.zeros((B, cfg.tokens.max_semantic_tokens), jnp.int32)
+    state = State(context, tokens_BN, none_B, none_B.astype(bool), jnp.int32(0))
     return _append(model, out_BD, state, by, ending, noise, cfg.tokens)
 
 
@@ -188,7 +188,7 @@ def _continue_fn(params, state, by, ending, noise, until, *, cfg, dtypes) -> Sta
     return repeat(step, state, is_running)
 
 
-begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "steps", "slots"))
+begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "slots"))
 advance = jit(_continue_fn, static_argnames=("cfg", "dtypes"), donate_argnames=("state",))
 
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from bark_jax.compiling import jit
 from bark_jax.config import BarkConfig
-from bark_jax.decoding import round_up
 from bark_jax.growing import cache_sizes, grow, most_draws, with_slots
 from bark_jax.models.binding import Params
 from bark_jax.models.cache import grouped_as
@@ -61,7 +60,6 @@ def stream_semantic(
     n_rows = min(n_rows, len(requests))
     prompt, limit = prompt_slots(cfg.tokens), cfg.tokens.max_semantic_tokens
     sizes = cache_sizes(n_rows, prompt, limit)
-    size = {"steps": round_up(limit), "slots": sizes[0]}
     waiting = iter(range(n_rows, len(requests)))
     seats: list[int | None] = list(range(n_rows))  # the request that sits in each row
     drawn = [1] * n_rows  # tokens that it has drawn, or more
@@ -74,7 +72,7 @@ def stream_semantic(
 
     def start(indices: Sequence[int]) -> State:
         ids_BT = jnp.asarray(np.stack([requests[i].ids_T for i in indices]))
-        return begin(params, ids_BT, *traced(indices), **size, **static)
+        return begin(params, ids_BT, *traced(indices), slots=sizes[0], **static)
 
     # An empty seat keeps the values of the request that sat there last; its row has ended.
     last = list(range(n_rows))
