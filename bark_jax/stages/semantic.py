@@ -91,8 +91,8 @@ def generate_semantic(
     prompt = prompt_slots(cfg.tokens)
     sizes = cache_sizes(len(ids_BT), prompt, limit)
     static = {"cfg": cfg, "dtypes": dtypes}
-    ids_BT = jnp.asarray(ids_BT)
-    state = begin(params, ids_BT, by, ending, noise, slots=sizes[0], **static)
+    ids = jnp.asarray(ids_BT)
+    state = begin(params, ids, by, ending, noise, slots=sizes[0], **static)
     for until, slots in stretches(sizes, prompt, limit, None if report is None else 32):
         state = dataclasses.replace(state, context=with_slots(state.context, slots))
         state = advance(params, state, by, ending, noise, jnp.int32(until), **static)
