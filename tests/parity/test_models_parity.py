@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from bark_jax.config import FineGPTConfig, GPTConfig
+from bark_jax.models import layers
 from bark_jax.models.binding import Params, bind, unflatten
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
@@ -133,8 +134,7 @@ def test_logits_with_biases(kind):
 
 
 def tanh_gelu(patch: pytest.MonkeyPatch) -> None:
-    exact = jax.nn.gelu
-    patch.setattr(jax.nn, "gelu", lambda x, approximate: exact(x, approximate=True))
+    patch.setattr(layers, "gelu", jax.nn.gelu)  # by its default approximate
 
 
 def small_epsilon(patch: pytest.MonkeyPatch) -> None:
