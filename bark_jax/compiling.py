@@ -21,19 +21,28 @@ def jit(
     *,
     static_argnames: Sequence[str] = (),
     donate_argnames: Sequence[str] = (),
+    n_rows: Callable[..., int] | None = None,
 ) -> Callable[..., Any]:
     """`jax.jit` with the compiler options of the platform in use, looked up at the first call.
 
     A call that spends seconds on compiling says so on stderr.
+
+    Args:
+      n_rows: of a token loop, tells the batch size from a call's arguments: a single row has
+        options of its own.
     """
 
     @functools.cache
-    def compiled(platform: str) -> Callable[..., Any]:
+    def compiled(platform: str, is_lone_row: bool = False) -> Callable[..., Any]:
+        of = backend.BACKENDS[platform]
         return jax.jit(
             function,
             static_argnames=tuple(static_argnames),
             donate_argnames=tuple(donate_argnames),
-            compiler_options=dict(backend.BACKENDS[platform].compiler_options),
+            compiler_options={
+                **of.compiler_options,
+                **(of.lone_row_options if is_lone_row else {}),
+            },
         )
 
     @functools.wraps(function)
@@ -43,7 +52,8 @@ def jit(
         notice.daemon = True
         notice.start()
         try:
-            return compiled(jax.default_backend())(*args, **kwargs)
+            is_lone_row = n_rows is not None and n_rows(*args, **kwargs) == 1
+            return compiled(jax.default_backend(), is_lone_row)(*args, **kwargs)
         finally:
             notice.cancel()
 

@@ -88,7 +88,9 @@ def semantic_loop(rows, options):
     ids_BT = jnp.zeros((rows, 2 * tiny.LAYOUT.text_length + 1), jnp.int32)
     state = semantic.begin(params, ids_BT, by, ending, noise, slots=128, **STATIC)
     args = (params, state, by, ending, noise, jnp.int32(5))
-    return text_of(semantic.advance, args, options), jax.tree.leaves(state.context.cache)[0].size
+    return text_of(semantic.advance, rows, args, options), jax.tree.leaves(state.context.cache)[
+        0
+    ].size
 
 
 def coarse_loop(rows, options):
@@ -99,16 +101,19 @@ def coarse_loop(rows, options):
     first = jnp.int32(0)
     state = coarse.begin(params, ids_BP, length_B, by, noise, first, slots=128, **STATIC)
     args = (params, state, by, noise, first, jnp.int32(5))
-    return text_of(coarse.advance, args, options), jax.tree.leaves(state.context.cache)[0].size
+    return text_of(coarse.advance, rows, args, options), jax.tree.leaves(state.context.cache)[
+        0
+    ].size
 
 
-def text_of(jitted, args, options):
-    return jitted.compiled("cpu").lower(*args, **STATIC).compile(options).as_text()
+def text_of(jitted, rows, args, options):
+    return jitted.compiled("cpu", rows == 1).lower(*args, **STATIC).compile(options).as_text()
 
 
+@pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("loop", [semantic_loop, coarse_loop])
-def test_cpu_writes_its_cache_in_place(loop):
-    text, n_values = loop(2, None)
+def test_cpu_writes_its_cache_in_place(loop, rows):
+    text, n_values = loop(rows, None)
     assert " while(" in text
     assert count_loop_copies(text, n_values) == 0
 

@@ -79,15 +79,29 @@ def test_a_lone_rows_heads_are_laid_out_as_a_batchs():
         np.testing.assert_array_equal(got, want[:1])
 
 
+def product_shapes(rows, n_out=96, pattern=r"(?:dot|fusion)\(.*dot_general"):
+    multiply = jax.jit(lambda x, weight: matmul(x, weight, "float32"))
+    text = multiply.lower(jnp.zeros((rows, 64)), jnp.zeros((n_out, 64))).compile().as_text()
+    return set(re.findall(rf"= f32\[([\d,]+)\]\S+ {pattern}", text))
+
+
 def test_a_few_rows_stay_on_the_right_of_their_product():
     """The compiler likes to turn it round, and then reads the weight more than once."""
+    assert product_shapes(8) == {"96,8"}
+    assert product_shapes(65) == {"65,96"}
 
-    def text(rows):
-        multiply = jax.jit(lambda x, weight: matmul(x, weight, "float32"))
-        return multiply.lower(jnp.zeros((rows, 64)), jnp.zeros((96, 64))).compile().as_text()
 
-    def products(rows):
-        return set(re.findall(r"= f32\[([\d,]+)\]\S+ (?:dot|fusion)\(.*dot_general", text(rows)))
+def test_a_lone_row_is_multiplied_in_equal_parts():
+    """Or the compiler cuts the product into tasks that the cores cannot share evenly."""
+    assert product_shapes(1, pattern=r"dot\(") == {"8,1,12"}
+    assert product_shapes(1, n_out=90, pattern=r"dot\(") == {"1,90"}  # not divisible by eight
 
-    assert products(8) == {"96,8"}
-    assert products(65) == {"65,96"}
+
+@pytest.mark.parametrize("shape", [(1, 64), (1, 1, 64)])
+def test_equal_parts_change_nothing(shape):
+    rng = np.random.default_rng(3)
+    x, weight_OI = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in (shape, (96, 64)))
+    got = jax.jit(lambda x: matmul(x, weight_OI, "float32"))(x)
+    assert got.shape == (*shape[:-1], 96)
+    # float32 rounding of a sum of 64 products of spread 1
+    np.testing.assert_allclose(got, np.asarray(x) @ np.asarray(weight_OI).T, atol=1e-5)

@@ -6,6 +6,7 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from bark_jax import backend, compiling
@@ -53,6 +54,17 @@ def test_options_are_those_of_the_platform(platform, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
     assert compiling.jit(lambda x: x + 1)(1) == 2
     assert seen["compiler_options"] == dict(backend.BACKENDS[platform].compiler_options)
+
+
+@pytest.mark.parametrize("rows, is_lone", [(1, True), (2, False)])
+def test_the_token_loop_of_a_single_row_has_options_of_its_own(rows, is_lone, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(jax, "jit", lambda function, **kwargs: seen.update(kwargs) or function)
+    compiling.jit(lambda x, y: x, n_rows=lambda x, y: len(x))(np.ones(rows), y=0)
+    options = backend.current().lone_row_options
+    assert options
+    assert (seen["compiler_options"].items() >= options.items()) == is_lone
+    assert seen["compiler_options"].items() >= backend.current().compiler_options.items()
 
 
 def test_a_platform_is_looked_up_at_the_first_call(monkeypatch):

@@ -136,7 +136,12 @@ def _continue_fn(params, state, by, noise, first, until, *, cfg, dtypes) -> Stat
 
 
 begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "slots"))
-advance = jit(_continue_fn, static_argnames=("cfg", "dtypes"), donate_argnames=("state",))
+advance = jit(
+    _continue_fn,
+    static_argnames=("cfg", "dtypes"),
+    donate_argnames=("state",),
+    n_rows=lambda params, state, *args, **kwargs: len(state.tokens_BN),
+)
 
 
 def _append(model, out_BD, state: State, by, noise, first, layout: TokenLayout) -> State:

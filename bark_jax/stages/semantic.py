@@ -189,7 +189,12 @@ def _continue_fn(params, state, by, ending, noise, until, *, cfg, dtypes) -> Sta
 
 
 begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "slots"))
-advance = jit(_continue_fn, static_argnames=("cfg", "dtypes"), donate_argnames=("state",))
+advance = jit(
+    _continue_fn,
+    static_argnames=("cfg", "dtypes"),
+    donate_argnames=("state",),
+    n_rows=lambda params, state, *args, **kwargs: len(state.length_B),
+)
 
 
 def _append(model, out_BD, state: State, by, ending, noise, layout: TokenLayout) -> State:
