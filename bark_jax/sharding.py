@@ -1,7 +1,7 @@
 """One model over many devices: rows of a batch over the mesh axis `data`, weights over `model`.
 
-The modules know nothing of this: a table says where each parameter lies, each stage says once that
-its prompts are split by rows, and the compiler derives the rest.
+The models know next to nothing of this: a table says where each parameter lies, each stage says
+once that its prompts are split by rows, and the compiler derives the rest.
 """
 
 import re
@@ -51,6 +51,11 @@ def sharding_of(mesh: Mesh, name: str) -> NamedSharding:
 def row_multiple() -> int:
     """Devices that the rows of a batch are split over, with the mesh in use; 1 without one."""
     return dict(jax.sharding.get_abstract_mesh().shape).get(DATA, 1)
+
+
+def splits_weights() -> bool:
+    """Whether the mesh in use splits weights."""
+    return dict(jax.sharding.get_abstract_mesh().shape).get(MODEL, 1) > 1
 
 
 def groups_per_call(rows: Sequence[int]) -> list[list[int]]:

@@ -97,6 +97,16 @@ def test_a_lone_row_is_multiplied_in_equal_parts():
     assert product_shapes(1, n_out=90, pattern=r"dot\(") == {"1,90"}  # not divisible by eight
 
 
+@pytest.mark.parametrize("n_devices, shape", [(1, "8,12"), (2, "1,96")])
+def test_a_weight_that_devices_share_stays_whole(n_devices, shape):
+    """In parts it would be gathered on every device, in every step."""
+    mesh = jax.sharding.AbstractMesh((1, n_devices), ("data", "model"))
+    with jax.sharding.use_abstract_mesh(mesh):
+        multiply = jax.make_jaxpr(lambda x, weight: matmul(x, weight, "float32"))
+        text = str(multiply(jnp.zeros((1, 64)), jnp.zeros((96, 64))))
+    assert re.findall(r"f32\[([\d,]+)\]\S* = dot_general", text) == [shape]
+
+
 @pytest.mark.parametrize("shape", [(1, 64), (1, 1, 64)])
 def test_equal_parts_change_nothing(shape):
     rng = np.random.default_rng(3)

@@ -17,6 +17,7 @@ from flax import nnx
 from bark_jax import backend
 from bark_jax.config import GPTConfig
 from bark_jax.models.products import gelu, linear, product
+from bark_jax.sharding import splits_weights
 
 # (q_BTHK, k_BTHK, v_BTHK) -> mixed values, BTHK. The caller decides what is visible.
 Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
@@ -62,7 +63,7 @@ def _multiply_lone_row(x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Ar
     (n_out, n_in), parts = weight_OI.shape, backend.current().lone_row_parts
     if backend.current().doubles_lone_rows:
         return linear(jnp.concatenate([x, x]), weight_OI, dtype)[:1]
-    if parts == 1 or n_out % parts:
+    if parts == 1 or n_out % parts or splits_weights():  # a split weight would be gathered
         return linear(x, weight_OI, dtype)
     # the barrier keeps the compiler from making every value of `x` once for each part
     x_1I = jax.lax.optimization_barrier(x.reshape(1, n_in))
