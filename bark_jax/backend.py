@@ -44,7 +44,7 @@ BACKENDS = {
         least_heads_apart=9,
         doubles_lone_rows=False,
         # XLA cuts a product into tasks of some 2 MiB of weights: five for 3072 x 768, of which one
-        # core of two does three. In eight equal parts: 0.92 and 0.93 of a semantic, a coarse step.
+        # core of two does three. In eight equal parts: 0.90 of a step.
         lone_row_parts=8,
         # In a step of eight rows, small model: 62 to 46 ms together with heads apart.
         most_turned_rows=64,

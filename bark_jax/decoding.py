@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from bark_jax import backend
+from bark_jax.compiling import jit
 from bark_jax.models.gpt import GPT, Cache
 
 State = TypeVar("State")
@@ -67,6 +68,16 @@ def read_token(model: GPT, token_B: jax.Array, context: Context) -> tuple[jax.Ar
     visible_BM = c.visible_BM | (jnp.arange(c.slots) == c.slot)[None]
     slot = jnp.where(c.slot + 1 < c.slots, c.slot + 1, c.first)
     return out_BD, Context(cache, visible_BM, c.position_B + 1, slot, c.first)
+
+
+def jit_loop(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jit` of a token loop `function(params, state, …, *, cfg, dtypes)`; `state` is given up."""
+    return jit(
+        function,
+        static_argnames=("cfg", "dtypes"),
+        donate_argnames=("state",),
+        n_rows=lambda params, state, *args, **kwargs: len(state.context.visible_BM),
+    )
 
 
 def repeat(step: Callable[[State], State], state: State, is_running: Callable[[State], Any]):

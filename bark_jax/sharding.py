@@ -50,12 +50,16 @@ def sharding_of(mesh: Mesh, name: str) -> NamedSharding:
 
 def row_multiple() -> int:
     """Devices that the rows of a batch are split over, with the mesh in use; 1 without one."""
-    return dict(jax.sharding.get_abstract_mesh().shape).get(DATA, 1)
+    return _devices_along(DATA)
 
 
 def splits_weights() -> bool:
     """Whether the mesh in use splits weights."""
-    return dict(jax.sharding.get_abstract_mesh().shape).get(MODEL, 1) > 1
+    return _devices_along(MODEL) > 1
+
+
+def _devices_along(axis: str) -> int:
+    return dict(jax.sharding.get_abstract_mesh().shape).get(axis, 1)
 
 
 def groups_per_call(rows: Sequence[int]) -> list[list[int]]:

@@ -88,9 +88,8 @@ def semantic_loop(rows, options):
     ids_BT = jnp.zeros((rows, 2 * tiny.LAYOUT.text_length + 1), jnp.int32)
     state = semantic.begin(params, ids_BT, by, ending, noise, slots=128, **STATIC)
     args = (params, state, by, ending, noise, jnp.int32(5))
-    return text_of(semantic.advance, rows, args, options), jax.tree.leaves(state.context.cache)[
-        0
-    ].size
+    n_values = jax.tree.leaves(state.context.cache)[0].size
+    return text_of(semantic.advance, rows, args, options), n_values
 
 
 def coarse_loop(rows, options):
@@ -101,9 +100,8 @@ def coarse_loop(rows, options):
     first = jnp.int32(0)
     state = coarse.begin(params, ids_BP, length_B, by, noise, first, slots=128, **STATIC)
     args = (params, state, by, noise, first, jnp.int32(5))
-    return text_of(coarse.advance, rows, args, options), jax.tree.leaves(state.context.cache)[
-        0
-    ].size
+    n_values = jax.tree.leaves(state.context.cache)[0].size
+    return text_of(coarse.advance, rows, args, options), n_values
 
 
 def text_of(jitted, rows, args, options):

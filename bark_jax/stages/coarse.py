@@ -15,7 +15,7 @@ import numpy as np
 
 from bark_jax.compiling import jit
 from bark_jax.config import BarkConfig, TokenLayout
-from bark_jax.decoding import Context, read_prompt, read_token, repeat, round_up
+from bark_jax.decoding import Context, jit_loop, read_prompt, read_token, repeat, round_up
 from bark_jax.growing import cache_sizes, stretches, with_slots
 from bark_jax.models.binding import Params, bind
 from bark_jax.models.gpt import GPT
@@ -136,12 +136,7 @@ def _continue_fn(params, state, by, noise, first, until, *, cfg, dtypes) -> Stat
 
 
 begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "slots"))
-advance = jit(
-    _continue_fn,
-    static_argnames=("cfg", "dtypes"),
-    donate_argnames=("state",),
-    n_rows=lambda params, state, *args, **kwargs: len(state.tokens_BN),
-)
+advance = jit_loop(_continue_fn)
 
 
 def _append(model, out_BD, state: State, by, noise, first, layout: TokenLayout) -> State:

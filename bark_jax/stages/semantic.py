@@ -16,7 +16,7 @@ import numpy as np
 
 from bark_jax.compiling import jit
 from bark_jax.config import BarkConfig, TokenLayout
-from bark_jax.decoding import Context, read_prompt, read_token, repeat
+from bark_jax.decoding import Context, jit_loop, read_prompt, read_token, repeat
 from bark_jax.growing import cache_sizes, stretches, with_slots
 from bark_jax.models.binding import Params, bind
 from bark_jax.models.gpt import GPT
@@ -91,8 +91,7 @@ def generate_semantic(
     prompt = prompt_slots(cfg.tokens)
     sizes = cache_sizes(len(ids_BT), prompt, limit)
     static = {"cfg": cfg, "dtypes": dtypes}
-    ids = jnp.asarray(ids_BT)
-    state = begin(params, ids, by, ending, noise, slots=sizes[0], **static)
+    state = begin(params, jnp.asarray(ids_BT), by, ending, noise, slots=sizes[0], **static)
     for until, slots in stretches(sizes, prompt, limit, None if report is None else 32):
         state = dataclasses.replace(state, context=with_slots(state.context, slots))
         state = advance(params, state, by, ending, noise, jnp.int32(until), **static)
@@ -189,12 +188,7 @@ def _continue_fn(params, state, by, ending, noise, until, *, cfg, dtypes) -> Sta
 
 
 begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "slots"))
-advance = jit(
-    _continue_fn,
-    static_argnames=("cfg", "dtypes"),
-    donate_argnames=("state",),
-    n_rows=lambda params, state, *args, **kwargs: len(state.length_B),
-)
+advance = jit_loop(_continue_fn)
 
 
 def _append(model, out_BD, state: State, by, ending, noise, layout: TokenLayout) -> State:
