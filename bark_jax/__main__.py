@@ -1,5 +1,5 @@
 import sys
 
-from bark_jax.cli import main
+from bark_jax.cli.command import main
 
 sys.exit(main())

@@ -23,10 +23,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from bark_jax import environment
 from bark_jax.config import CodecConfig, TokenLayout
 from bark_jax.pipeline import Bark
-from bark_jax.suno_downloads import suno_downloads
+from bark_jax.runtime import environment
+from bark_jax.sources.suno_downloads import suno_downloads
 from bark_jax.voices import KEYS, save_voice
 
 SAMPLE_RATE = CodecConfig().sample_rate  # [Hz]

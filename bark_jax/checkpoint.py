@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 
 from bark_jax.config import STAGES, BarkConfig, from_dict, to_dict
-from bark_jax.files import replacing
-from bark_jax.host_memory import large_buffers_returned
-from bark_jax.models.binding import Params, flatten, unflatten
+from bark_jax.params import Params, flatten, unflatten
+from bark_jax.runtime.files import replacing
+from bark_jax.runtime.host_memory import large_buffers_returned
 
 FORMAT = "bark_jax/1"
 CONFIG_FILE = "config.json"

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from bark_jax import __version__
-from bark_jax.files import replacing
+from bark_jax.runtime.files import replacing
+from bark_jax.voices import save_voice
 
 COMMENT_BYTES = 2000  # of a WAV file; libsndfile gives a comment over 2047 bytes back as empty
 
@@ -65,8 +66,6 @@ class Generation:
 
     def save_voice(self, path: str | os.PathLike[str]) -> None:
         """Writes the tokens as a history prompt, in the original's `.npz` format."""
-        from bark_jax.voices import save_voice
-
         save_voice(path, self.semantic, self.coarse, self.fine)
 
 

@@ -8,15 +8,16 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from bark_jax import backend, checkpoint
+from bark_jax import checkpoint
 from bark_jax.config import STAGES, BarkConfig
-from bark_jax.hub import resolve_model
 from bark_jax.models.layers import DTypes
-from bark_jax.placement import StageParams
-from bark_jax.sharding import checked_mesh, sharding_of
+from bark_jax.runtime import platforms as backend
+from bark_jax.runtime.placement import StageParams
+from bark_jax.runtime.sharding import checked_mesh, sharding_of
+from bark_jax.sources.resolve import resolve_model
+from bark_jax.sources.voice_library import VoiceLibrary
 from bark_jax.stages.runner import StageRunner
 from bark_jax.text import Tokenizer
-from bark_jax.voices import VoiceLibrary
 
 Source = str | Path
 

@@ -6,15 +6,17 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
-from bark_jax import backend, throughput
+from bark_jax import throughput
 from bark_jax.batching import Batch, as_rows
-from bark_jax.compiling import enable_cache
 from bark_jax.config import BarkConfig
 from bark_jax.generation import Generation
 from bark_jax.loading import Source, load
 from bark_jax.models.layers import DTypes
-from bark_jax.progress import counted
+from bark_jax.runtime import platforms as backend
+from bark_jax.runtime.compiling import enable_cache
+from bark_jax.runtime.progress import counted
 from bark_jax.sampling_config import SamplingConfig
+from bark_jax.sources.voice_library import VoiceLibrary
 from bark_jax.stages.checks import (
     check_coarse_context,
     check_codes,
@@ -22,7 +24,6 @@ from bark_jax.stages.checks import (
     check_semantic,
 )
 from bark_jax.stages.runner import StageRunner
-from bark_jax.voices import VoiceLibrary
 
 Sampling = SamplingConfig | Mapping[str, Any] | None
 

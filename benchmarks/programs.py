@@ -8,17 +8,17 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 
-from bark_jax import backend
 from bark_jax.config import BarkConfig
-from bark_jax.decoding import round_up
-from bark_jax.growing import cache_sizes
+from bark_jax.decoding.cache_growth import cache_sizes
+from bark_jax.decoding.loop import round_up
+from bark_jax.decoding.noise import KeyNoise
+from bark_jax.decoding.sampling import Filter
 from bark_jax.models import encodec
 from bark_jax.models.binding import abstract_params
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
 from bark_jax.models.layers import DTypes
-from bark_jax.noise import KeyNoise
-from bark_jax.sampling import Filter
+from bark_jax.runtime import platforms as backend
 from bark_jax.sampling_config import CoarseSampling, SemanticSampling, per_row
 from bark_jax.stages import coarse, fine, semantic
 

@@ -12,7 +12,7 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from bark_jax import backend
+from bark_jax.runtime import platforms as backend
 
 # Without these libtpu looks for the machine that it runs on, and refuses a second process.
 _NO_TPU_HERE = {

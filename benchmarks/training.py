@@ -15,16 +15,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bark_jax import backend
 from bark_jax.config import STAGES, BarkConfig
-from bark_jax.training.estimate import estimate
-from bark_jax.training.mesh import MeshSettings, make_mesh, place_batch
-from bark_jax.training.optimizer import OptimizerSettings
-from bark_jax.training.records import Record
-from bark_jax.training.step import Recipe, Stepper
-from bark_jax.training.task import Task
-from bark_jax.training.tasks import make_task
-from bark_jax.training.trainable import Trainable
+from bark_jax.data.records import Record
+from bark_jax.runtime import platforms as backend
+from bark_jax.training.run.estimate import estimate
+from bark_jax.training.run.mesh import MeshSettings, make_mesh, place_batch
+from bark_jax.training.run.optimizer import OptimizerSettings
+from bark_jax.training.run.step import Recipe, Stepper
+from bark_jax.training.run.trainable import Trainable
+from bark_jax.training.tasks.make import make_task
+from bark_jax.training.tasks.task import Task
 from benchmarks.hardware import commit, hardware
 from benchmarks.settings import SIZES
 from benchmarks.work import model_config

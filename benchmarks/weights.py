@@ -17,7 +17,7 @@ FORMATS = {"suno": "suno", "transformers": "hf"}
 
 def ensure_weights(settings: Settings) -> dict[str, str]:
     """The folder of every peer, made by another process at the first call."""
-    from bark_jax.paths import cache_path
+    from bark_jax.runtime.paths import cache_path
 
     base = Path(settings.weights) if settings.weights else cache_path("benchmark")
     folder = base.resolve() / f"{settings.size}-{VERSION}"
@@ -34,8 +34,8 @@ def ensure_weights(settings: Settings) -> dict[str, str]:
 
 def make_weights(size: str, folder: Path, peer: str) -> None:
     """Writes one peer's folder, after ours, which it is an export of."""
-    from bark_jax.paths import build_once
-    from bark_jax.untrained import write_random
+    from bark_jax.runtime.paths import build_once
+    from bark_jax.sources.untrained import write_random
     from benchmarks.work import model_config
     from conversion.export import export
 

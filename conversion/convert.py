@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from bark_jax import checkpoint
 from bark_jax.config import STAGES
-from bark_jax.models.binding import flatten
+from bark_jax.params import flatten
 from bark_jax.text import VOCAB_FILE, Tokenizer
 from bark_jax.voices import Voice, save_voice
 from conversion.command import run

@@ -6,11 +6,12 @@ import ml_dtypes
 import numpy as np
 
 from bark_jax.config import BarkConfig
-from bark_jax.models.binding import Params, abstract_params, flatten, unflatten
+from bark_jax.models.binding import abstract_params
 from bark_jax.models.encodec import EnCodec
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
 from bark_jax.models.layers import DTypes
+from bark_jax.params import Params, flatten, unflatten
 from conversion.rules import HEAD, Dialect, normalise, rules_of, translate
 
 State = Mapping[str, np.ndarray]  # a checkpoint's own names

@@ -16,10 +16,11 @@ import torch
 from bark_jax import checkpoint
 from bark_jax.config import STAGES, FineGPTConfig, GPTConfig
 from bark_jax.models import encodec
-from bark_jax.models.binding import Params, bind
+from bark_jax.models.binding import bind
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT, Cache
 from bark_jax.models.layers import DTypes
+from bark_jax.params import Params
 from conversion.command import run
 from conversion.convert import open_source
 from conversion.reference import reference_model

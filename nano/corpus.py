@@ -21,7 +21,7 @@ import soundfile
 from tqdm import tqdm
 
 from bark_jax.evaluation.wer import normalize
-from bark_jax.files import replacing
+from bark_jax.runtime.files import replacing
 from nano import sentences
 
 SAMPLE_RATE = 16_000  # [Hz], flite's own

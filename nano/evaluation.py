@@ -19,11 +19,11 @@ from bark_jax.evaluation.pitch import pitch_of
 from bark_jax.evaluation.recognizer import make_recognizer
 from bark_jax.evaluation.spectrogram import RANGE_DB, mel_db
 from bark_jax.evaluation.wer import normalize, word_errors
-from bark_jax.hub import resolve_model
 from bark_jax.pipeline import Bark
 from bark_jax.preparation.corpus import read_phones
 from bark_jax.preparation.semantic_features import n_tokens, token_times
 from bark_jax.preparation.semantic_tokenizers import STATES_PER_PHONE, phone_tokens
+from bark_jax.sources.resolve import resolve_model
 from nano.corpus import SAMPLE_RATE, SILENCE, Utterance, common_phone, own_phone, speak
 
 NO_VOICE = "none"

@@ -7,10 +7,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from bark_jax.config import BarkConfig, CodecConfig, FineGPTConfig, GPTConfig, TokenLayout
-from bark_jax.paths import build_once
 from bark_jax.preparation.semantic_tokenizers import STATES_PER_PHONE
+from bark_jax.runtime.paths import build_once
+from bark_jax.sources.untrained import write_random
 from bark_jax.text import SETTINGS_FILE, VOCAB_FILE
-from bark_jax.untrained import write_random
 from nano.corpus import SAMPLE_RATE, VOICES, own_phone
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -12,9 +12,9 @@ import numpy as np
 
 from bark_jax.checkpoint import load_config, load_stage, save_config, save_stage
 from bark_jax.config import STAGES, TokenLayout
-from bark_jax.models.binding import Params
-from bark_jax.paths import build_once
-from bark_jax.training.records import Record, open_source
+from bark_jax.data.records import Record, open_source
+from bark_jax.params import Params
+from bark_jax.runtime.paths import build_once
 from bark_jax.voices import Voice
 from nano.model import phones_of
 

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bark_jax.paths import NANO
+from bark_jax.runtime.paths import NANO
 from nano.corpus import CorpusSettings, write_corpus
 from nano.figures import draw_curves, draw_spectrograms
 from nano.model import write_base

@@ -13,8 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bark_jax.training.finetune import finetune
-from bark_jax.training.settings import Settings
+from bark_jax.training.run.finetune import finetune
+from bark_jax.training.run.settings import Settings
 from scripts.compose import from_hydra
 
 

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bark_jax.training.curve import CurveSettings, draw
+from bark_jax.training.run.curve import CurveSettings, draw
 from scripts.compose import from_hydra
 
 

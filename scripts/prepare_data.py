@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `scripts` is not
 
 
 if TYPE_CHECKING:
-    from bark_jax.training.manifest import Manifest
+    from bark_jax.data.manifest import Manifest
 
 
 def report(manifest: "Manifest", out: str) -> None:

@@ -54,7 +54,7 @@ def change_backend(monkeypatch):
     """
     import dataclasses
 
-    from bark_jax import backend
+    from bark_jax.runtime import platforms as backend
 
     def change(**choices):
         jax.clear_caches()

@@ -17,7 +17,7 @@ ROUTE = re.compile(r"(?:/api/models)?/([^/]+/[^/]+)/(resolve|revision|tree)/([^/
 Files = Mapping[str, bytes]
 RESOLVE = """
 import json, sys
-from bark_jax.hub import resolve_model
+from bark_jax.sources.resolve import resolve_model
 
 for step in json.loads(sys.argv[1]):
     try:

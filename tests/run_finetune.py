@@ -11,8 +11,8 @@ from pathlib import Path
 import yaml
 
 from bark_jax.config import from_dict
-from bark_jax.training.finetune import finetune
-from bark_jax.training.settings import Settings
+from bark_jax.training.run.finetune import finetune
+from bark_jax.training.run.settings import Settings
 
 
 def main(path: str) -> None:

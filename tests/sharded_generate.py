@@ -17,7 +17,8 @@ def main(devices: int, data: int, model: int, out: str, process: int, count: int
     jax.config.update("jax_num_cpu_devices", devices)
     if count > 1:
         jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=count, process_id=process)
-    from bark_jax import Bark, backend
+    from bark_jax import Bark
+    from bark_jax.runtime import platforms as backend
 
     mesh = None
     if data * model > 1:

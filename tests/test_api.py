@@ -10,7 +10,7 @@ import pytest
 from bark_jax import api
 from bark_jax.config import STAGES
 from bark_jax.pipeline import Bark
-from bark_jax.suno_downloads import CODEC, find_downloads, suno_downloads
+from bark_jax.sources.suno_downloads import CODEC, find_downloads, suno_downloads
 
 VARIABLES = ("BARK_JAX_MODEL", "SUNO_USE_SMALL_MODELS", "SUNO_OFFLOAD_CPU", "TORCH_HOME")
 

@@ -8,7 +8,7 @@ import soundfile
 
 from bark_jax import Bark
 from bark_jax.batch_files import Line, read_lines, speak_lines
-from bark_jax.cli import main
+from bark_jax.cli.command import main
 from bark_jax.sampling_config import SamplingConfig
 
 SHORT = SamplingConfig.of({"semantic": {"max_duration_s": 0.3}})

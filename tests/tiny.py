@@ -21,15 +21,16 @@ from bark_jax.config import (
     TokenLayout,
 )
 from bark_jax.models import encodec
-from bark_jax.models.binding import Params, abstract_params, flatten, unflatten
+from bark_jax.models.binding import abstract_params
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
 from bark_jax.models.layers import DTypes
+from bark_jax.params import Params, flatten, unflatten
 from bark_jax.pipeline import Bark
-from bark_jax.placement import StageParams
+from bark_jax.runtime.placement import StageParams
+from bark_jax.sources.voice_library import VoiceLibrary
 from bark_jax.stages.runner import StageRunner
 from bark_jax.text import Tokenizer
-from bark_jax.voices import VoiceLibrary
 
 F32 = DTypes()
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"]

@@ -10,9 +10,9 @@ import numpy as np
 
 from bark_jax.checkpoint import save_config, save_stage
 from bark_jax.config import STAGES
+from bark_jax.data.manifest import Manifest, TokenSpec, write_manifest
+from bark_jax.data.records import Record, write_shards
 from bark_jax.text import VOCAB_FILE, Tokenizer
-from bark_jax.training.manifest import Manifest, TokenSpec, write_manifest
-from bark_jax.training.records import Record, write_shards
 from tests import tiny
 
 LETTERS = "abcdef"

@@ -12,15 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bark_jax.compiling import jit
 from bark_jax.config import BarkConfig
-from bark_jax.decoding import round_up
+from bark_jax.decoding.loop import round_up
+from bark_jax.decoding.sampling import Filter, filter_logits
 from bark_jax.generation import Generation
-from bark_jax.models.binding import Params, bind
+from bark_jax.models.binding import bind
 from bark_jax.models.gpt import GPT
 from bark_jax.models.layers import DTypes
+from bark_jax.params import Params
 from bark_jax.pipeline import Bark
-from bark_jax.sampling import Filter, filter_logits
+from bark_jax.runtime.compiling import jit
 from bark_jax.stages.coarse_plan import flatten, make_plan, segments
 from bark_jax.stages.semantic import prompt
 from bark_jax.text import encode_text

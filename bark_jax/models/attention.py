@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from bark_jax import backend
 from bark_jax.models.cache import HeadsTogether, LayerCache, SlotsLast
 from bark_jax.models.layers import DTypes
 from bark_jax.models.products import attend_heads, product
+from bark_jax.runtime import platforms as backend
 
 
 def attend_all(

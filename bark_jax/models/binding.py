@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import jax
 from flax import nnx
 
-Params = dict[str, Any]  # nested; leaves are arrays
+from bark_jax.params import Params
+
 M = TypeVar("M", bound=nnx.Module)
 
 
@@ -40,29 +41,6 @@ def bind(make: Callable[..., M], *args: Any, params: Params) -> M:
     state = jax.tree.map(lambda leaf: leaf, state)  # a copy: the cached one stays abstract
     nnx.replace_by_pure_dict(state, params)
     return nnx.merge(graphdef, state)
-
-
-def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"h": {"0": {"w": x}}}` → `{"h.0.w": x}`, the dotted names of PyTorch checkpoints."""
-    flat: dict[str, Any] = {}
-    for name, value in params.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def unflatten(flat: Mapping[str, Any]) -> Params:
-    """The inverse of `flatten`."""
-    params: Params = {}
-    for path, value in flat.items():
-        *parents, leaf = path.split(".")
-        node = params
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = value
-    return params
 
 
 def _string_keys(tree: Any) -> Any:

@@ -6,7 +6,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from bark_jax import backend
+from bark_jax.runtime import platforms as backend
 
 
 @flax.struct.dataclass

@@ -16,8 +16,9 @@ from flax import nnx
 
 from bark_jax.config import CodecConfig
 from bark_jax.models import seanet
-from bark_jax.models.binding import M, Params, bind
-from bark_jax.sharding import fetch, groups_per_call, split_rows
+from bark_jax.models.binding import M, bind
+from bark_jax.params import Params
+from bark_jax.runtime.sharding import fetch, groups_per_call, split_rows
 
 BUCKET = 64  # frames (0.85 s); the *_rows functions compile one program per multiple of it
 

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from bark_jax import backend
 from bark_jax.config import GPTConfig
 from bark_jax.models.products import gelu, linear, product
-from bark_jax.sharding import splits_weights
+from bark_jax.runtime import platforms as backend
+from bark_jax.runtime.sharding import splits_weights
 
 # (q_BTHK, k_BTHK, v_BTHK) -> mixed values, BTHK. The caller decides what is visible.
 Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]

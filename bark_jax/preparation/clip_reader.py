@@ -16,10 +16,10 @@ from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
+from bark_jax.data.pcm import quantize_audio, restore_audio
 from bark_jax.preparation.clips import Clip, ClipSettings, read_clip
 from bark_jax.preparation.corpus import Skipped, Utterance
 from bark_jax.preparation.semantic_sources import SemanticSource
-from bark_jax.training.pcm import quantize_audio, restore_audio
 
 ROWS_PER_DRAW = 64
 ROWS_PER_JOB = 8  # a job carries the tokenizer, so it should be worth the way

@@ -12,6 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from bark_jax.batch_files import Line, problem_of, read_lines, stream_lines
+from bark_jax.data.manifest import Manifest
+from bark_jax.data.pcm import quantize_audio, restore_audio
+from bark_jax.data.records import Record
 from bark_jax.generation import Generation
 from bark_jax.pipeline import Bark
 from bark_jax.preparation.corpus import Skipped
@@ -19,9 +22,6 @@ from bark_jax.preparation.models import ModelSettings, model_sha256, text_ids, t
 from bark_jax.preparation.shard_builder import Chunk, ShardBuilder, plan_chunks
 from bark_jax.sampling_config import SamplingConfig
 from bark_jax.text import normalize_whitespace
-from bark_jax.training.manifest import Manifest
-from bark_jax.training.pcm import quantize_audio, restore_audio
-from bark_jax.training.records import Record
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

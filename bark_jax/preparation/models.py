@@ -6,10 +6,10 @@ import hashlib
 import numpy as np
 
 from bark_jax.config import STAGES
-from bark_jax.models.binding import flatten
+from bark_jax.data.manifest import TokenSpec
+from bark_jax.params import flatten
 from bark_jax.pipeline import Bark
 from bark_jax.text import piece_ids
-from bark_jax.training.manifest import TokenSpec
 
 HEAD_VALUES = 4096  # of each array, that tell a whole model from others
 

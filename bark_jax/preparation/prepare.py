@@ -11,7 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from bark_jax.checkpoint import load_source
-from bark_jax.hub import resolve_model
+from bark_jax.data.manifest import Manifest
+from bark_jax.data.pcm import restore_audio
+from bark_jax.data.records import Record
 from bark_jax.pipeline import Bark
 from bark_jax.preparation.clip_encoder import encode_clips
 from bark_jax.preparation.clip_reader import ClipReader, ReadClip
@@ -22,9 +24,7 @@ from bark_jax.preparation.semantic_choice import SemanticSettings, choose_source
 from bark_jax.preparation.semantic_sources import SemanticSource, Sound
 from bark_jax.preparation.semantic_tokenizers import load_tokenizer, save_tokenizer
 from bark_jax.preparation.shard_builder import Chunk, ShardBuilder, plan_chunks
-from bark_jax.training.manifest import Manifest
-from bark_jax.training.pcm import restore_audio
-from bark_jax.training.records import Record
+from bark_jax.sources.resolve import resolve_model
 
 TOKENIZER_DIR = "semantic_tokenizer"  # of the data, if it was trained on them
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bark_jax.config import TokenLayout
+from bark_jax.data.pcm import restore_audio
 from bark_jax.preparation.clip_reader import ClipReader
 from bark_jax.preparation.corpus import Utterance
 from bark_jax.preparation.semantic_features import FeatureConfig
@@ -19,7 +20,6 @@ from bark_jax.preparation.semantic_tokenizers import (
     tokenizer_sha256,
 )
 from bark_jax.preparation.semantic_training import phone_names, train_kmeans
-from bark_jax.training.pcm import restore_audio
 
 KINDS = ("arrays", "kmeans", "phones", "tokenizer")
 

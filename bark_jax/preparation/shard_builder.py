@@ -19,9 +19,7 @@ from typing import Any, Generic, TypeVar
 import filelock
 
 from bark_jax.config import from_dict, to_dict
-from bark_jax.files import replacing, write_json
-from bark_jax.preparation.corpus import Skipped
-from bark_jax.training.manifest import (
+from bark_jax.data.manifest import (
     MANIFEST_FILE,
     SPLITS,
     Manifest,
@@ -30,7 +28,9 @@ from bark_jax.training.manifest import (
     read_manifest,
     write_manifest,
 )
-from bark_jax.training.records import Record, write_shards
+from bark_jax.data.records import Record, write_shards
+from bark_jax.preparation.corpus import Skipped
+from bark_jax.runtime.files import replacing, write_json
 
 PROGRESS_DIR, KEEP_DIR, SETTINGS_FILE = "progress", "keep", "settings.json"
 SKIPPED_FILE, LOCK_FILE = "skipped.jsonl", ".lock"

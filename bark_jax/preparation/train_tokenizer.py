@@ -4,6 +4,7 @@ import dataclasses
 from fractions import Fraction
 from pathlib import Path
 
+from bark_jax.data.pcm import restore_audio
 from bark_jax.preparation.clip_reader import ClipReader
 from bark_jax.preparation.clips import ClipSettings
 from bark_jax.preparation.corpus import Phone, read_corpus
@@ -15,7 +16,6 @@ from bark_jax.preparation.semantic_tokenizers import (
     save_tokenizer,
 )
 from bark_jax.preparation.semantic_training import train_kmeans, train_phones
-from bark_jax.training.pcm import restore_audio
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,16 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bark_jax.compiling import jit
 from bark_jax.config import BarkConfig, TokenLayout
-from bark_jax.decoding import Context, jit_loop, read_prompt, read_token, repeat, round_up
-from bark_jax.growing import cache_sizes, stretches, with_slots
-from bark_jax.models.binding import Params, bind
+from bark_jax.decoding.cache_growth import cache_sizes, stretches, with_slots
+from bark_jax.decoding.loop import Context, jit_loop, read_prompt, read_token, repeat, round_up
+from bark_jax.decoding.noise import Noise
+from bark_jax.decoding.sampling import Filter, draw, filter_logits
+from bark_jax.models.binding import bind
 from bark_jax.models.gpt import GPT
 from bark_jax.models.layers import DTypes
-from bark_jax.noise import Noise
-from bark_jax.sampling import Filter, draw, filter_logits
-from bark_jax.sharding import fetch, split_rows
+from bark_jax.params import Params
+from bark_jax.runtime.compiling import jit
+from bark_jax.runtime.sharding import fetch, split_rows
 from bark_jax.stages.coarse_plan import CoarsePlan, segments, unflatten
 
 

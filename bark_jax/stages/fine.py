@@ -11,14 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bark_jax.compiling import jit
 from bark_jax.config import BarkConfig, TokenLayout
-from bark_jax.models.binding import Params, bind
+from bark_jax.decoding.noise import InjectedNoise, KeyNoise, Noise
+from bark_jax.decoding.sampling import draw
+from bark_jax.models.binding import bind
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.layers import DTypes
-from bark_jax.noise import InjectedNoise, KeyNoise, Noise
-from bark_jax.sampling import draw
-from bark_jax.sharding import fetch, groups_per_call, split_rows
+from bark_jax.params import Params
+from bark_jax.runtime.compiling import jit
+from bark_jax.runtime.sharding import fetch, groups_per_call, split_rows
 
 
 @dataclasses.dataclass(frozen=True)

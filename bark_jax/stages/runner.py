@@ -12,13 +12,13 @@ from jax.sharding import Mesh
 
 from bark_jax.batching import Batch
 from bark_jax.config import BarkConfig
-from bark_jax.host_memory import return_freed
+from bark_jax.decoding.noise import noise_of
 from bark_jax.models import encodec
-from bark_jax.models.binding import Params
 from bark_jax.models.layers import DTypes
-from bark_jax.noise import noise_of
-from bark_jax.placement import StageParams
-from bark_jax.progress import stage_bar
+from bark_jax.params import Params
+from bark_jax.runtime.host_memory import return_freed
+from bark_jax.runtime.placement import StageParams
+from bark_jax.runtime.progress import stage_bar
 from bark_jax.sampling_config import per_row
 from bark_jax.stages import coarse as coarse_stage
 from bark_jax.stages import fine as fine_stage

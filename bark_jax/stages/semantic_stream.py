@@ -12,15 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bark_jax.compiling import jit
 from bark_jax.config import BarkConfig
-from bark_jax.growing import cache_sizes, grow, most_draws, with_slots
-from bark_jax.models.binding import Params
+from bark_jax.decoding.cache_growth import cache_sizes, grow, most_draws, with_slots
+from bark_jax.decoding.noise import KeyNoise
+from bark_jax.decoding.sampling import Filter
 from bark_jax.models.cache import grouped_as
 from bark_jax.models.layers import DTypes
-from bark_jax.noise import KeyNoise
-from bark_jax.sampling import Filter
-from bark_jax.sharding import fetch
+from bark_jax.params import Params
+from bark_jax.runtime.compiling import jit
+from bark_jax.runtime.sharding import fetch
 from bark_jax.stages.semantic import (
     Ending,
     SemanticResult,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bark_jax.checkpoint import load_config
-from bark_jax.hub import resolve_model
+from bark_jax.sources.resolve import resolve_model
 from bark_jax.stages.semantic import max_tokens
 from bark_jax.sweeps.record import clear
 from bark_jax.sweeps.results import is_finished, open_sweep

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from bark_jax.files import replacing, write_json
 from bark_jax.generation import Generation
 from bark_jax.pipeline import Bark
+from bark_jax.runtime.files import replacing, write_json
 from bark_jax.sweeps.files import (
     AUDIO_FILE,
     ENTROPY_FILE,

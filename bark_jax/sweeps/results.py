@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bark_jax import __version__
-from bark_jax.files import replacing, write_json
+from bark_jax.runtime.files import replacing, write_json
 from bark_jax.sweeps.files import AUDIO_FILE, ERROR_FILE, METRICS_FILE
 
 FORMAT = 1

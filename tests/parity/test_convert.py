@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bark_jax import checkpoint
-from bark_jax.models.binding import flatten
+from bark_jax.params import flatten
 from conversion.convert import convert
 from conversion.export import export
 from tests.parity.reference import CODEC_FILE

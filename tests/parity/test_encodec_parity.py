@@ -28,8 +28,9 @@ from transformers import EncodecModel as HuggingFaceEncodec
 
 from bark_jax.config import CodecConfig
 from bark_jax.models import encodec
-from bark_jax.models.binding import Params, abstract_params, bind, flatten, unflatten
+from bark_jax.models.binding import abstract_params, bind
 from bark_jax.models.seanet import WeightNorm
+from bark_jax.params import Params, flatten, unflatten
 
 # encodec was written before torch renamed its weight norm
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is dep:FutureWarning")

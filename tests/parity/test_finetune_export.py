@@ -14,17 +14,18 @@ import torch
 import transformers
 
 from bark_jax import checkpoint
-from bark_jax.models.binding import bind, flatten
+from bark_jax.data.manifest import Manifest, TokenSpec, write_manifest
+from bark_jax.data.records import Record, write_shards
+from bark_jax.models.binding import bind
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.layers import DTypes
+from bark_jax.params import flatten
 from bark_jax.pipeline import Bark
 from bark_jax.text import Tokenizer
-from bark_jax.training.finetune import finetune
-from bark_jax.training.manifest import Manifest, TokenSpec, write_manifest
-from bark_jax.training.optimizer import OptimizerSettings
-from bark_jax.training.records import Record, write_shards
-from bark_jax.training.settings import Settings
-from bark_jax.training.trainable import LoraSettings
+from bark_jax.training.run.finetune import finetune
+from bark_jax.training.run.optimizer import OptimizerSettings
+from bark_jax.training.run.settings import Settings
+from bark_jax.training.run.trainable import LoraSettings
 from conversion.export import export
 
 

@@ -19,7 +19,8 @@ import transformers
 
 from bark_jax.checkpoint import load_config, load_source, load_stage
 from bark_jax.config import STAGES
-from bark_jax.hub import ModelNotFoundError, resolve_model
+from bark_jax.sources.hub import ModelNotFoundError
+from bark_jax.sources.resolve import resolve_model
 from bark_jax.text import Tokenizer
 from tests.fake_hub import FakeHub, finish, read_files
 from tests.parity.reference import write_vocab
@@ -134,7 +135,7 @@ def test_voices_come_from_the_hub_one_by_one(converted, server, hugging_face):
 RESOLVE_VOICE = """
 import json
 from bark_jax.checkpoint import load_config, load_source
-from bark_jax.voices import VoiceLibrary
+from bark_jax.sources.voice_library import VoiceLibrary
 
 source = load_source("{model}")
 library = VoiceLibrary(

@@ -14,10 +14,11 @@ import torch
 
 from bark_jax.config import FineGPTConfig, GPTConfig
 from bark_jax.models import layers
-from bark_jax.models.binding import Params, bind, unflatten
+from bark_jax.models.binding import bind
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
 from bark_jax.models.layers import DTypes, LayerNorm
+from bark_jax.params import Params, unflatten
 from tests.parity import reference
 from tests.parity.reference import VOCABULARIES, random_state
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from bark_jax.config import TokenLayout
-from bark_jax.models.binding import flatten, unflatten
+from bark_jax.params import flatten, unflatten
 from bark_jax.pipeline import Bark
-from bark_jax.placement import StageParams
+from bark_jax.runtime.placement import StageParams
 from bark_jax.stages.coarse_plan import flatten as flatten_codes
 from bark_jax.stages.coarse_plan import make_plan
 from bark_jax.stages.fine import plan_windows

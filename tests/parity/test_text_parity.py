@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from bark_jax.config import TokenLayout
+from bark_jax.sources.voice_library import VoiceLibrary, _package_presets
 from bark_jax.text import Tokenizer, encode_text, normalize_whitespace
-from bark_jax.voices import Voice, VoiceLibrary, _package_presets
+from bark_jax.voices import Voice
 
 if importlib.util.find_spec("bark") is None:
     pytest.skip("needs the extra parity", allow_module_level=True)

@@ -10,7 +10,7 @@ if importlib.util.find_spec("bark") is None:
 
 import tests.parity.reference  # noqa: F401  (prepares the oracles' imports)
 from bark_jax import checkpoint
-from bark_jax.models.binding import flatten, unflatten
+from bark_jax.params import flatten, unflatten
 from conversion import verify as verify_module
 from conversion.command import run
 from conversion.verify import STAGES, table, verify

@@ -1,0 +1,224 @@
+"""The arguments of the command line: what they are, and how they become values.
+
+Every flag of the original's command line is here under its own name; `--text_temp` and
+`--text-temp` are one flag.
+"""
+
+import argparse
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from bark_jax import __version__
+from bark_jax.config import STAGES
+from bark_jax.runtime import environment
+from bark_jax.sampling_config import SamplingConfig
+
+PROG = "bark-jax"
+USAGE_ERROR = 2  # exit code
+DTYPES = ("float32", "bfloat16")
+SWITCHES = ("-q", "--quiet", "--silent", "--output-full")  # may take a value: --silent True
+BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+DESCRIPTION = (
+    'Turns text into speech and other sounds. Writes a WAV file; "-" reads or writes a pipe.'
+)
+EPILOG = """\
+examples:
+  bark-jax "Hello there." -o hello.wav
+  bark-jax "Hello [laughs]." -v v2/en_speaker_6 --seed 1 --model suno/bark-small
+  echo "Hello there." | bark-jax - -o - | aplay
+  bark-jax "One." "Two." -o out.wav               a batch: out_000.wav, out_001.wav
+  bark-jax "Hello." --save-voice me.npz && bark-jax "Once more." -v me.npz
+  bark-jax --batch-file lines.txt --out-dir out   thousands of lines; goes on where it stopped
+  bark-jax doctor                                 devices, versions, caches, models, voices
+  bark-jax report DIR                             a page of a sweep's results, see docs/sweeps.md
+
+exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports a mistake in one line, without the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"{PROG}: {message} (see {self.prog} --help)\n")
+
+
+def make_parser() -> Parser:
+    parser = Parser(
+        prog=PROG,
+        usage=f"{PROG} [TEXT ...] [options]\n       {PROG} doctor [--json]\n"
+        f"       {PROG} report DIR [--out FOLDER]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_text_and_output(parser.add_argument_group("text and output"))
+    _add_model(parser.add_argument_group("model"))
+    _add_sampling(parser.add_argument_group("sampling"))
+    add = parser.add_argument_group("other").add_argument
+    add("-q", "--quiet", "--silent", default=False, type=boolean, nargs="?", metavar="BOOL",
+        help="print only warnings and errors")  # fmt: skip
+    add("--list-voices", action="store_true", help="print the names of the model's voices")
+    add("--debug", action="store_true", help="show the traceback of an error")
+    add("--version", action="version", version=f"{PROG} {__version__}")
+    return parser
+
+
+def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
+    """Parses; `args.texts` holds all texts, and `args.sampling` what a `SamplingConfig` takes."""
+    argv = list(argv)
+    end = argv.index("--") if "--" in argv else len(argv)
+    args = parser.parse_intermixed_args(_respell(argv[:end]))
+    args.texts = [*args.text, *args.positional, *argv[end + 1 :]]
+    args.sampling = _sampling(args)
+    return args
+
+
+# One option a line or two, so that they read as a list.
+# fmt: off
+def _add_text_and_output(group: Any) -> None:
+    add = group.add_argument
+    add("positional", nargs="*", metavar="TEXT",
+        help='what to say; several make a batch; "-" reads one text per line from standard input')
+    add("--text", action="append", default=[], help="the same, as a flag")
+    add("-v", "--voice", "--history-prompt", metavar="VOICE",
+        help="name of a preset, or a .npz file; without it every run has a voice of its own")
+    add("-o", "--output", "--output-filename", metavar="FILE", default="bark_generation.wav",
+        help='default %(default)s; "-" writes the WAV to standard output')
+    add("--output-dir", metavar="DIR", default="", help="folder for FILE, made if missing")
+    add("--output-full", default=False, type=boolean, nargs="?", metavar="BOOL",
+        help="also write FILE with suffix .npz: the tokens, to be used as a voice")
+    add("--save-voice", metavar="NPZ", type=npz_name, help="the same, to a file of your choice")
+    add("--seed", type=whole, metavar="N",
+        help="of every text; equal seeds give equal audio; default: a new one each, printed")
+    add("--batch-file", metavar="FILE",
+        help="a text per line, or .jsonl with text, id, voice, seed, sampling; needs --out-dir")
+    add("--out-dir", metavar="DIR", help="of --batch-file: ID.wav for each line, results.jsonl")
+    add("--part", type=part, default=(0, 1), metavar="I/N",
+        help="of --batch-file: the I-th of N processes that share the lines out")
+    add("--batch-size", type=positive_int, metavar="N",
+        help="texts under way at a time; default: what suits the platform")
+
+
+def _add_model(group: Any) -> None:
+    add = group.add_argument
+    add("--model", default=by_stage(default_model()), type=by_stage, metavar="MODEL",
+        help='a directory, hub repository (suno/bark, suno/bark-small) or "nano"; one per stage: '
+        f"semantic=MODEL,coarse=MODEL (default {default_model()}; set by ${environment.MODEL})")
+    add("--revision", help="of the hub repository")
+    add("--offline", action="store_true", help="use only what is on this machine")
+    add("--dtype", choices=DTYPES,
+        help="of weights and arithmetic; default: float32 on CPU, else bfloat16")
+    add("--offload", action="store_true", default=environment.is_true(environment.OFFLOAD),
+        help="keep on the device only the stage that runs")
+
+
+def _add_sampling(group: Any) -> None:
+    add, default = group.add_argument, SamplingConfig()
+    add("--semantic-temperature", "--text-temp", dest="semantic.temperature", metavar="T",
+        type=number,
+        help=f"0 always takes the likeliest token (default {default.semantic.temperature})")
+    add("--coarse-temperature", "--waveform-temp", dest="coarse.temperature", metavar="T",
+        type=number, help=f"default {default.coarse.temperature}")
+    add("--fine-temperature", dest="fine.temperature", metavar="T",
+        type=number, help=f"default {default.fine.temperature}")
+    for name, kind, metavar, words in (
+        ("top-k", positive_int, "K", "choose among the K likeliest tokens"),
+        ("top-p", share, "P", "choose among the likeliest tokens that make up this share"),
+    ):
+        add(f"--{name}", type=kind, metavar=metavar, help=f"{words}; semantic and coarse stage")
+        for stage in ("semantic", "coarse"):
+            add(f"--{stage}-{name}", dest=f"{stage}.{name.replace('-', '_')}", type=kind,
+                metavar=metavar, help=f"the same, {stage} stage only")
+    add("--min-eos-p", dest="semantic.min_eos_p", type=share, metavar="P",
+        help=f"end once the end is this likely (default {default.semantic.min_eos_p})")
+    add("--max-duration", dest="semantic.max_duration_s", type=number, metavar="SECONDS",
+        help="end at this length at the latest")
+    add("--no-early-stop", dest="semantic.allow_early_stop", action="store_const", const=False,
+        help="never end before the greatest length")
+# fmt: on
+
+
+def default_model() -> str:
+    """The model when none is named."""
+    small = "suno/bark-small" if environment.is_true(environment.SMALL) else "nano"
+    return os.environ.get(environment.MODEL) or small
+
+
+def by_stage(text: str) -> dict[str, str]:
+    """MODEL, or stage=MODEL,stage=MODEL … where the semantic one also serves what is left out."""
+    parts = [part.partition("=") for part in text.split(",")]
+    if not all(equals and stage in STAGES for stage, equals, _ in parts):
+        return {"semantic": text}
+    return {stage: model for stage, _, model in parts}
+
+
+def boolean(text: str) -> bool:
+    if text.lower() not in BOOLEANS:
+        raise argparse.ArgumentTypeError(f"want true or false, got {text!r}")
+    return BOOLEANS[text.lower()]
+
+
+def part(text: str) -> tuple[int, int]:
+    """I/N, counted from 1, as (index from 0, count)."""
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise argparse.ArgumentTypeError(f"want I/N with 1 <= I <= N, got {text!r}")
+    return int(index) - 1, int(count)
+
+
+def npz_name(text: str) -> str:
+    if not text.endswith(".npz"):
+        raise argparse.ArgumentTypeError(f"want a name that ends in .npz, got {text!r}")
+    return text
+
+
+def _number(words: str, convert: Callable[[str], Any], is_allowed: Callable[[Any], bool]) -> Any:
+    """An argument type: a number of which `is_allowed` holds."""
+
+    def parse_number(text: str) -> Any:
+        try:
+            value = convert(text)
+        except ValueError:
+            value = math.nan
+        if not is_allowed(value):
+            raise argparse.ArgumentTypeError(f"want {words}, got {text!r}")
+        return value
+
+    return parse_number
+
+
+number = _number("a number >= 0", float, lambda value: 0 <= value < math.inf)
+share = _number("a number in 0 … 1", float, lambda value: 0 <= value <= 1)
+whole = _number("a whole number >= 0", int, lambda value: value >= 0)
+positive_int = _number("a whole number >= 1", int, lambda value: value >= 1)
+
+
+def _respell(argv: Sequence[str]) -> list[str]:
+    """--text_temp as --text-temp; binds a switch to a following true or false, and to no text."""
+    tokens: list[str] = []
+    for token in argv:
+        if tokens and tokens[-1] in SWITCHES and token.lower() in BOOLEANS:
+            tokens[-1] += f"={token}"
+        elif token.startswith("--"):
+            name, equals, value = token.partition("=")
+            tokens.append(name.replace("_", "-") + equals + value)
+        else:
+            tokens.append(token)
+    return [f"{token}=true" if token in SWITCHES else token for token in tokens]
+
+
+def _sampling(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The given values only, by stage and field."""
+    values = {name: value for name, value in vars(args).items() if value is not None}
+    sampling: dict[str, dict[str, Any]] = {"semantic": {}, "coarse": {}, "fine": {}}
+    for stage in ("semantic", "coarse"):
+        sampling[stage] = {f: values[f] for f in ("top_k", "top_p") if f in values}
+    for name, value in values.items():
+        stage, dot, field = name.partition(".")
+        if dot:
+            sampling[stage][field] = value
+    return sampling

@@ -1,0 +1,265 @@
+"""The command line: `bark-jax "text" -o out.wav`, also as `python -m bark_jax`.
+
+jax is imported only once there is work for it, so that help and usage errors come at once.
+"""
+
+import argparse
+import dataclasses
+import os
+import secrets
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from bark_jax.cli.arguments import PROG, Parser, make_parser, parse
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from bark_jax.generation import Generation
+    from bark_jax.pipeline import Bark
+
+OK, FAILURE, INTERRUPTED = 0, 1, 130  # exit codes, beside `arguments.USAGE_ERROR`
+ENDS = {
+    "eos": "ended by itself",
+    "max_duration": "cut off at --max-duration",
+    "max_tokens": "cut off at the greatest length",
+}
+PIPE = "-"  # standard input or output, in place of a text or a file
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code, or exits with 2 for wrong usage."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = run(argv)
+        sys.stdout.flush()  # here, where a reader that is gone can still be noticed
+        return code
+    except KeyboardInterrupt:
+        print(f"{PROG}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader is gone: nothing may be flushed to it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
+    except Exception as error:
+        if "--debug" in argv:
+            traceback.print_exc()
+        else:
+            print(f"{PROG}: {in_one_line(error)}", file=sys.stderr)
+        return FAILURE
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs the command; errors pass through."""
+    if argv[:1] == ["doctor"]:
+        from bark_jax.cli import doctor
+
+        return doctor.main(argv[1:])
+    if argv[:1] == ["report"]:
+        from bark_jax.cli import report
+
+        return report.main(argv[1:])
+    parser = make_parser()
+    args = parse(parser, argv)
+    if args.list_voices:
+        return list_voices(args)
+    return speak_file(parser, args) if args.batch_file else speak(parser, args)
+
+
+def in_one_line(error: Exception) -> str:
+    """What the error says; its type too where the message alone says nothing (a bare key)."""
+    text = " ".join(str(error).split())
+    return text if " " in text else f"{type(error).__name__}: {text}"
+
+
+def speak(parser: Parser, args: argparse.Namespace) -> int:
+    """Generates every text of the command and writes the files."""
+    texts = list(read_texts(args.texts))
+    targets = plan_targets(parser, args, len(texts))
+    bark = load_model(args)
+    audio_s, begin = 0.0, time.perf_counter()
+    for row, result in generate(bark, texts, args):
+        report = write(result, targets[row])
+        audio_s += result.duration_s
+        if not args.quiet:
+            print(report, file=sys.stderr)
+    if not args.quiet:
+        took_s = time.perf_counter() - begin
+        factor = f"real-time factor {took_s / audio_s:.2f}, " if audio_s else ""
+        times = f"{audio_s:.2f} s of audio in {took_s:.2f} s"
+        print(f"{times} ({factor}loading and compiling included)", file=sys.stderr)
+    return OK
+
+
+def speak_file(parser: Parser, args: argparse.Namespace) -> int:
+    """Generates every line of a file; a line that cannot be spoken makes the exit code 1."""
+    if args.texts or not args.out_dir:
+        parser.error("--batch-file takes no TEXT and needs --out-dir")
+    from bark_jax.batch_files import read_lines, speak_lines
+    from bark_jax.sampling_config import SamplingConfig
+
+    lines = read_lines(
+        Path(args.batch_file),
+        voice=args.voice,
+        seed=args.seed or 0,
+        sampling=SamplingConfig.of(args.sampling),
+    )
+    outcome = speak_lines(
+        load_model(args, mesh=local_mesh()),
+        lines,
+        Path(args.out_dir),
+        model=f"{sorted(args.model.items())} {args.revision} {args.dtype}",
+        batch_rows=args.batch_size,
+        part=args.part,
+        progress=not args.quiet,
+    )
+    for error in outcome.errors:
+        print(f"{PROG}: {error}", file=sys.stderr)
+    if not args.quiet:
+        rate = outcome.audio_s / outcome.wall_s
+        print(
+            f"{outcome.n_made} lines made, {outcome.n_skipped} there already, "
+            f"{len(outcome.errors)} failed; {outcome.audio_s:.1f} s of audio in "
+            f"{outcome.wall_s:.1f} s ({rate:.2f} a second)",
+            file=sys.stderr,
+        )
+    return FAILURE if outcome.errors else OK
+
+
+def local_mesh() -> "Mesh | None":
+    """All devices of this process, rows dealt out to them; None where there is one."""
+    import jax
+
+    if jax.local_device_count() == 1:
+        return None
+    return jax.make_mesh((jax.local_device_count(),), ("data",))
+
+
+def read_texts(texts: Sequence[str]) -> Iterator[str]:
+    """The texts, with the lines of standard input in place of "-"; empty lines are left out."""
+    for text in texts:
+        if text == PIPE:
+            lines = sys.stdin.buffer.read().decode("utf-8-sig").splitlines()
+            yield from (line for line in map(str.strip, lines) if line)
+        else:
+            yield text
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Where one text's audio and tokens go."""
+
+    wav: Path | None  # None is standard output
+    voices: tuple[Path, ...]
+
+
+def plan_targets(parser: Parser, args: argparse.Namespace, n_texts: int) -> list[Target]:
+    """Checks all that can be checked before the work begins, and makes the folders."""
+    if not n_texts:
+        parser.error(
+            "standard input holds no text" if PIPE in args.texts else
+            f'no text: {PROG} "Hello." -o hello.wav, or "-" to read standard input'
+        )  # fmt: skip
+    wav = Path(args.output_dir, args.output)
+    if args.output == PIPE:
+        if n_texts > 1:
+            parser.error(f"{n_texts} texts do not fit into one pipe: name a file with -o")
+        if args.output_full:
+            parser.error("--output-full needs a file name: use --save-voice, or -o FILE")
+        if sys.stdout.isatty():
+            parser.error("standard output is a terminal: pipe it, or name a file with -o")
+        wav = None
+    elif wav.suffix.lower() != ".wav":
+        parser.error(f"the output is a WAV file: {str(wav)!r} must end in .wav")
+    voices = [wav.with_suffix(".npz")] if wav and args.output_full else []
+    voices += [Path(args.save_voice)] if args.save_voice else []
+    for file in filter(None, (wav, *voices)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_dir() or not os.access(file.parent, os.W_OK):
+            raise OSError(f"cannot write {file}")
+    return [
+        Target(wav and numbered(wav, i, n_texts), tuple(numbered(v, i, n_texts) for v in voices))
+        for i in range(n_texts)
+    ]
+
+
+def numbered(file: Path, index: int, n_texts: int) -> Path:
+    """out.wav; in a batch out_000.wav, out_001.wav …"""
+    if n_texts == 1:
+        return file
+    return file.with_name(f"{file.stem}_{index:0{max(3, len(str(n_texts - 1)))}}{file.suffix}")
+
+
+def load_model(args: argparse.Namespace, mesh: "Mesh | None" = None) -> "Bark":
+    """The model of the command; says so if it can only give noise."""
+    from bark_jax.checkpoint import load_source
+    from bark_jax.pipeline import Bark
+    from bark_jax.sources.resolve import resolve_model
+
+    by_stage = {
+        stage: resolve_model(
+            source,
+            revision=args.revision,
+            local_files_only=args.offline,
+            progress=not args.quiet,
+        )
+        for stage, source in args.model.items()
+    }
+    if any(load_source(directory).get("untrained") for directory in by_stage.values()):
+        print(f"{PROG}: the weights of this model are untrained: expect noise", file=sys.stderr)
+    return Bark.from_pretrained(
+        by_stage,
+        dtype=args.dtype,
+        local_files_only=args.offline,
+        mesh=mesh,
+        offload=args.offload,
+    )
+
+
+def generate(
+    bark: "Bark", texts: Sequence[str], args: argparse.Namespace
+) -> Iterator[tuple[int, "Generation"]]:
+    """What the texts give, by number, as it is ready."""
+    from bark_jax.runtime import platforms as backend
+
+    options = {
+        "voice": args.voice,
+        "seed": [secrets.randbits(32) if args.seed is None else args.seed for _ in texts],
+        "sampling": args.sampling,
+        "progress": not args.quiet,
+    }
+    batch_rows = args.batch_size or backend.current().batch_rows
+    if len(texts) > batch_rows:
+        yield from bark.stream(texts, batch_rows=batch_rows, **options)
+    else:
+        results = bark.generate(texts, **options)
+        yield from enumerate(cast("list[Generation]", results))  # since texts are a list
+
+
+def list_voices(args: argparse.Namespace) -> int:
+    """Prints the names that --voice takes."""
+    for name in load_model(args).voices.names():
+        print(name)
+    return OK
+
+
+def write(result: "Generation", target: Target) -> str:
+    """Writes the files of one text; returns what to say about it."""
+    if target.wav:
+        result.save(target.wav)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            result.save(Path(folder, "audio.wav"))
+            sys.stdout.buffer.write(Path(folder, "audio.wav").read_bytes())
+            sys.stdout.buffer.flush()
+    name = target.wav or "standard output"
+    if not result.duration_s:
+        return f"{name}: no audio, for the model ended at once; try another --seed"
+    for voice in target.voices:
+        result.save_voice(voice)
+    ended = ENDS[result.finish_reason]
+    return f"{name}: {result.duration_s:.2f} s of audio, seed {result.seed}, {ended}"

@@ -1,0 +1,84 @@
+"""How large the cache of a token loop is, and how it grows.
+
+Every step reads all slots, filled or not. So the cache of a batch begins small and is made larger
+when it is full; that a program is compiled for every size is why it does not grow by less.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from bark_jax.decoding.loop import Context, round_up
+from bark_jax.runtime import platforms as backend
+from bark_jax.runtime.compiling import jit
+
+
+def cache_sizes(n_rows: int, prompt: int, draws: int) -> tuple[int, ...]:
+    """Slots of the caches that a token loop goes through.
+
+    Args:
+      n_rows: of the batch. A single row gets all slots at once: its steps read little but weights,
+        and every size is one more program to compile.
+      prompt: slots of the prompts.
+      draws: tokens that are drawn at most; the last of them is not read.
+    """
+    first, whole = backend.current().first_slots, round_up(prompt + draws - 1)
+    if whole <= first:
+        return (first if 2 * whole > first else whole,)
+    sizes, size = [whole], first
+    while n_rows > 1 and size < whole:
+        if prompt <= size * 3 // 4:
+            sizes.insert(-1, size)
+        size *= 2
+    return tuple(sizes)
+
+
+def most_draws(slots: int, prompt: int) -> int:
+    """Tokens that a loop over such a cache may be told to draw: blocks of steps run past it."""
+    return slots - prompt + 1 - (backend.current().block_steps - 1)
+
+
+def stretches(
+    sizes: Sequence[int], prompt: int, draws: int, every: int | None
+) -> Iterator[tuple[int, int]]:
+    """Yields (draws until, slots) for each call of a token loop.
+
+    A call ends where the cache has to grow, after `every` draws if that is given, and at the end.
+    """
+    done = 0
+    for size in sizes:
+        last = draws if size == sizes[-1] else min(draws, most_draws(size, prompt))
+        while done < last:
+            done = last if every is None else min(last, done - done % every + every)
+            yield done, size
+
+
+def grow(context: Context, slots: int) -> Context:
+    """The same context with a larger cache.
+
+    The ring is turned, so that its oldest slot comes first and the new ones follow its newest.
+    """
+    first, old = context.first, context.slots
+
+    def enlarge(z: jax.Array, axis: int) -> jax.Array:
+        prompt, ring = jnp.split(z, [first], axis)
+        turned = jnp.roll(ring, first - context.slot, axis)
+        widths = [(0, slots - old if i == axis else 0) for i in range(z.ndim)]
+        return jnp.pad(jnp.concatenate([prompt, turned], axis), widths)
+
+    return dataclasses.replace(
+        context,
+        cache=tuple(layer.along_slots(enlarge) for layer in context.cache),
+        visible_BM=enlarge(context.visible_BM, 1),
+        slot=jnp.int32(old),
+    )
+
+
+_grow = jit(grow, static_argnames=("slots",))
+
+
+def with_slots(context: Context, slots: int) -> Context:
+    """The context with a cache of at least so many slots."""
+    return context if context.slots >= slots else _grow(context, slots=slots)

@@ -1,0 +1,94 @@
+"""One model over many devices: rows of a batch over the mesh axis `data`, weights over `model`.
+
+The models know next to nothing of this: a table says where each parameter lies, each stage says
+once that its prompts are split by rows, and the compiler derives the rest.
+"""
+
+import re
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from bark_jax.runtime import platforms as backend
+
+DATA, MODEL = "data", "model"
+
+# The first pattern that fits the parameter's dotted name decides; others lie whole on every device.
+# Products that widen are split by output, products that narrow by input: one sum across devices
+# after each half of a block. Tables of ids are never split by id: vocabularies are odd numbers, and
+# the coarse stage scores a slice of them.
+RULES = (
+    (r".*\.(c_attn|c_fc)\.weight", PartitionSpec(MODEL, None)),
+    (r".*\.(c_attn|c_fc)\.bias", PartitionSpec(MODEL)),
+    (r".*\.c_proj\.weight|lm_head\.weight|wtes?(\.\d+)?\.weight", PartitionSpec(None, MODEL)),
+)
+
+
+def checked_mesh(mesh: Mesh) -> Mesh:
+    """The mesh with axes that the compiler may use as it finds best, whatever they were.
+
+    Raises:
+      ValueError: the mesh has other axes than `data` and `model`.
+    """
+    if unknown := set(mesh.axis_names) - {DATA, MODEL}:
+        raise ValueError(
+            f"mesh has axes {sorted(unknown)}; want {DATA!r} (rows) and {MODEL!r} (weights)"
+        )
+    return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * mesh.devices.ndim)
+
+
+def sharding_of(mesh: Mesh, name: str) -> NamedSharding:
+    """Where the parameter of this dotted name lies."""
+    if MODEL in mesh.axis_names:
+        for pattern, spec in RULES:
+            if re.fullmatch(pattern, name):
+                return NamedSharding(mesh, spec)
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def row_multiple() -> int:
+    """Devices that the rows of a batch are split over, with the mesh in use; 1 without one."""
+    return _devices_along(DATA)
+
+
+def splits_weights() -> bool:
+    """Whether the mesh in use splits weights."""
+    return _devices_along(MODEL) > 1
+
+
+def _devices_along(axis: str) -> int:
+    return dict(jax.sharding.get_abstract_mesh().shape).get(axis, 1)
+
+
+def groups_per_call(rows: Sequence[int]) -> list[list[int]]:
+    """Rows in groups for one call each of the fine model or of the codec.
+
+    A group has a power of two of rows, so that few batch sizes compile: the last one is filled up
+    with its first row.
+    """
+    most = max(backend.current().parallel_rows, row_multiple())
+    groups = [list(rows[i : i + most]) for i in range(0, len(rows), most)]
+    for group in groups:
+        group += group[:1] * (2 ** (len(group) - 1).bit_length() - len(group))
+    return groups
+
+
+def split_rows(x: jax.Array) -> jax.Array:
+    """Splits the first axis over `data`, inside `jax.jit`.
+
+    Without a mesh, or where the rows cannot be dealt out evenly, every device has all rows.
+    """
+    if row_multiple() == 1 or x.shape[0] % row_multiple():
+        return x
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(DATA))
+
+
+def fetch(x: jax.Array) -> np.ndarray:
+    """The whole array on the host, on every process."""
+    if x.is_fully_addressable:
+        return np.asarray(x)
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(x, tiled=True))

@@ -1,0 +1,70 @@
+"""The directory of a run: what it was begun with, and that only one process works on it.
+
+config.yaml      settings          metrics.jsonl    one row per logged step
+checkpoints/     Orbax steps       export/          model directory, at the end
+samples/         audio             init/            a new model's beginning, with init=null
+"""
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import yaml
+
+from bark_jax.config import to_dict
+from bark_jax.runtime.files import replacing
+from bark_jax.training.run.settings import FREE, Settings
+
+CONFIG_FILE = "config.yaml"
+METRICS_FILE = "metrics.jsonl"
+ID_FILE = "run_id"  # the tracker's name for the run
+
+
+@contextlib.contextmanager
+def open_run(settings: Settings) -> Iterator[Path]:
+    """The directory of a new run or of one that goes on, locked.
+
+    Raises:
+      ValueError: it holds a run with other settings; names them.
+      RuntimeError: another process is at work in it.
+    """
+    out = Path(settings.out).expanduser().resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(out / ".lock", timeout=0):
+            _check_same_run(out / CONFIG_FILE, settings)
+            _write(out / CONFIG_FILE, yaml.safe_dump(_plain(settings), sort_keys=False))
+            if not (out / ID_FILE).is_file():
+                _write(out / ID_FILE, secrets.token_hex(4))
+            yield out
+    except filelock.Timeout as error:
+        raise RuntimeError(f"out={settings.out}: another process is at work there") from error
+
+
+def _check_same_run(path: Path, settings: Settings) -> None:
+    """A run without a checkpoint yet may begin again in any way."""
+    has_steps = any(step.name.isdigit() for step in path.parent.glob("checkpoints/*"))
+    if not (has_steps and path.is_file()):
+        return
+    before, now = yaml.safe_load(path.read_text(encoding="utf-8")) or {}, _plain(settings)
+    changed = [
+        f"{name}={before.get(name)!r} then, {now[name]!r} now"
+        for name in now
+        if name not in FREE and before.get(name) != now[name]
+    ]
+    if changed:
+        raise ValueError(
+            f"out={settings.out} holds a run with other settings: {'; '.join(changed)}. "
+            "Take another out, or the settings of then"
+        )
+
+
+def _plain(settings: Settings) -> dict:
+    return yaml.safe_load(yaml.safe_dump(to_dict(settings)))
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")

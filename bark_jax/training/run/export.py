@@ -1,0 +1,65 @@
+"""From a run to a model directory: the trained stage, and all else as in the model begun with."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from bark_jax import __version__
+from bark_jax.checkpoint import load_config, load_source, save_config, save_stage
+from bark_jax.config import STAGES
+from bark_jax.params import Params
+from bark_jax.training.run.mesh import wait_for_all
+
+
+def export_model(
+    init: Path, out: Path, stage: str, params: Params, trained: dict[str, Any]
+) -> None:
+    """Writes `out`, in place of an earlier one, complete or not at all.
+
+    Several processes call this together; the first one writes.
+
+    Args:
+      init: the model that the run began with.
+      params: of `stage`, float32.
+      trained: what to say of the run in `config.json`.
+    Raises:
+      OSError: it cannot be written; the earlier one is left.
+    """
+    is_first = jax.process_index() == 0
+    partial = out.with_name(f"{out.name}.partial")
+    try:
+        if is_first:
+            _copy_rest(init, partial, stage)
+        wait_for_all("export begun")
+        save_stage(partial, stage, jax.tree.map(np.asarray, params))
+        if is_first:
+            save_config(partial, load_config(init), _source(init, stage, trained))
+            shutil.rmtree(out, ignore_errors=True)
+            partial.rename(out)
+        wait_for_all("export done")
+    finally:
+        if is_first:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _copy_rest(init: Path, partial: Path, stage: str) -> None:
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for part in (*STAGES, "tokenizer", "voices"):
+        if part != stage and (init / part).is_dir():
+            shutil.copytree(init / part, partial / part)
+
+
+def _source(init: Path, stage: str, trained: dict[str, Any]) -> dict[str, Any]:
+    """What `config.json` says of the origin: that of `init`, and this run."""
+    source = load_source(init)
+    untrained = [s for s in source.get("untrained_stages", []) if s != stage]
+    history = [*source.get("trained", []), {**trained, "bark_jax": __version__}]
+    return source | {
+        "untrained_stages": untrained,
+        "untrained": bool(untrained),
+        "trained": history,
+    }

@@ -1,0 +1,68 @@
+"""`metrics.jsonl`: one line per logged step, and means over the steps between lines."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bark_jax.runtime.files import replacing
+
+
+class Means:
+    """Running means of the values of single steps; plain data, so that a checkpoint can hold it."""
+
+    def __init__(self, totals: Mapping[str, list[float]] | None = None) -> None:
+        self.totals = {name: list(pair) for name, pair in (totals or {}).items()}
+
+    def add(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            total = self.totals.setdefault(name, [0.0, 0])
+            total[0] += value
+            total[1] += 1
+
+    def take(self) -> dict[str, float]:
+        """The means since the last call."""
+        means = {name: total / n for name, (total, n) in self.totals.items()}
+        self.totals = {}
+        return means
+
+
+class Journal:
+    """Appends rows; a run that resumes first drops what it is going to do again."""
+
+    def __init__(self, path: Path, from_step: int) -> None:
+        self.path = path
+        kept = [row for row in read_rows(path) if row["step"] <= from_step]
+        with replacing(path) as partial:
+            partial.write_text("".join(map(_line, kept)), encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._file.write(_line(row))
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The complete rows of a journal; a line cut short by a kill is left out."""
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """One line of JSON, which has no word for what is not finite."""
+    finite = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
+    return json.dumps(finite) + "\n"

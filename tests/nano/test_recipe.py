@@ -1,0 +1,349 @@
+"""The recipe of the packaged model: its sentences, its corpus, its sizes, its steps."""
+
+import dataclasses
+import json
+import random
+import stat
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import soundfile
+from hydra import compose, initialize_config_dir
+
+from bark_jax.checkpoint import load_config, load_stage
+from bark_jax.config import STAGES
+from bark_jax.data.manifest import Manifest, TokenSpec, write_manifest
+from bark_jax.data.records import Record, write_shards
+from bark_jax.preparation.corpus import read_corpus
+from bark_jax.text import Tokenizer
+from bark_jax.training.tasks.make import make_task
+from bark_jax.voices import Voice
+from nano import corpus, evaluation, model, packing, recipe, sentences
+from scripts.compose import from_hydra
+
+ROOT = Path(__file__).parents[2]
+SMALL = corpus.CorpusSettings(n_sentences=6, n_test=2)
+# Half a second: 0.2 s of silence, a phone, 0.2 s of silence, as flite prints and writes them.
+FLITE = f"""#!{sys.executable}
+import sys, numpy, soundfile
+rest = [a for a in sys.argv[1:] if a != "-psdur"]
+args = dict(zip(rest[::2], rest[1::2]))
+open(__file__ + ".log", "a").write(args["-voice"] + " " + args["-t"] + "\\n")
+soundfile.write(args["-o"], numpy.full(8000, 0.25), 16000, subtype="PCM_16")
+print("pau:0.2 aa:0.3 pau:0.5 ")
+"""
+
+
+@pytest.fixture
+def flite(tmp_path, monkeypatch):
+    """A stand-in for flite; the file that it lists its calls in."""
+    program = tmp_path / "bin" / "flite"
+    program.parent.mkdir()
+    program.write_text(FLITE)
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(program.parent))
+    return program.with_name("flite.log")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return model.write_base(tmp_path_factory.mktemp("nano") / "base", corpus.VOICES)
+
+
+# Sentences
+
+
+def test_sentences_are_made_of_the_vocabulary_alone():
+    rng, words = random.Random(1), set(sentences.vocabulary())
+    drawn = [sentences.draw(rng) for _ in range(2000)]
+    assert {word for text in drawn for word in text.split()} == words
+    assert len(set(drawn)) > 1500
+    assert drawn[:5] == [sentences.draw(again) for again in [random.Random(1)] for _ in range(5)]
+
+
+def test_every_word_has_pieces_and_sentences_fit(base):
+    tokenizer = Tokenizer.from_directory(base / "tokenizer")
+    layout = model.nano_config().tokens
+    assert tokenizer.unknown_id not in tokenizer.encode(" ".join(sentences.vocabulary()))
+    assert tokenizer.encode("Call ME, Back!") == tokenizer.encode("call me, back!")
+    ids = tokenizer.encode("please call me back tomorrow morning")
+    assert len(ids) == 31  # a piece a letter
+    assert corpus.CorpusSettings().max_characters <= layout.text_length
+    n_tokens = corpus.CorpusSettings().max_duration_s * layout.semantic_rate_hz
+    assert n_tokens < layout.max_semantic_tokens
+
+
+def test_unseen_sentences_are_spoken_with_known_words():
+    texts = evaluation.read_texts(ROOT / "nano" / "unseen.txt")
+    words = {word for text in texts for word in evaluation.normalize(text).split()}
+    assert len(texts) == len(set(texts)) >= 100
+    assert words <= set(sentences.vocabulary())
+
+
+def test_unseen_sentences_are_those_that_the_corpus_leaves_out(tmp_path):
+    """The corpus of the packaged settings, without speaking it."""
+    settings = corpus.CorpusSettings()
+    texts = list(corpus._different(settings))
+    test, train = texts[: settings.n_test], texts[settings.n_test :]
+    unseen = evaluation.read_texts(ROOT / "nano" / "unseen.txt")
+    assert [evaluation.normalize(text) for text in unseen] == test
+    assert len(train) == settings.n_sentences and not set(train) & set(test)
+
+
+# Corpus
+
+
+def test_corpus_is_spoken_once_trimmed_and_readable(tmp_path, flite):
+    manifest = corpus.write_corpus(tmp_path / "corpus", SMALL)
+    calls = flite.read_text().splitlines()
+    assert len(calls) == 6 and {call.split()[0] for call in calls} == {"rms", "slt"}
+    rows = read_corpus(manifest)
+    assert not rows.skipped and not rows.unused_fields and len(rows.utterances) == 6
+    for utterance in rows.utterances:
+        audio, rate = soundfile.read(utterance.audio)
+        duration_s = corpus.LEAD_S + 0.1 + corpus.TAIL_S
+        assert len(audio) / rate == pytest.approx(duration_s, abs=1 / rate)
+        assert {p.name.partition("/")[0] for p in utterance.phones} == {utterance.speaker}
+        ends = [phone.end_s for phone in utterance.phones]
+        assert ends == pytest.approx([corpus.LEAD_S, corpus.LEAD_S + 0.1, duration_s], abs=1e-4)
+    lines = (tmp_path / "corpus" / "test.jsonl").read_text().splitlines()
+    held_out = {json.loads(line)["text"] for line in lines}
+    assert len(held_out) == 2 and not held_out & {u.text for u in rows.utterances}
+
+    before = manifest.read_bytes()
+    assert corpus.write_corpus(tmp_path / "corpus", SMALL).read_bytes() == before
+    manifest.unlink()  # as if killed before the end: what is spoken is kept
+    assert corpus.write_corpus(tmp_path / "corpus", SMALL).read_bytes() == before
+    assert flite.read_text().splitlines() == calls
+
+
+def test_corpus_leaves_out_what_is_too_long(tmp_path, flite):
+    settings = dataclasses.replace(SMALL, max_duration_s=0.2)
+    assert corpus.write_corpus(tmp_path / "corpus", settings).read_text() == ""
+
+
+def test_corpus_needs_flite(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="flite is not installed: apt-get install flite"):
+        corpus.write_corpus(tmp_path / "corpus", SMALL)
+
+
+def test_corpus_settings_are_checked(monkeypatch):
+    with pytest.raises(ValueError, match="want at least one voice"):
+        corpus.CorpusSettings(voices=())
+    monkeypatch.setattr(sentences, "TEMPLATES", ("see {me}",))
+    few = len(sentences.SLOTS["me"])
+    assert len(list(corpus._different(corpus.CorpusSettings(n_sentences=few, n_test=0)))) == few
+    with pytest.raises(
+        ValueError, match=rf"={few} \+ n_test=1 are wanted, and the templates give {few}"
+    ):
+        list(corpus._different(corpus.CorpusSettings(n_sentences=few, n_test=1)))
+
+
+def test_corpus_of_given_texts(tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_text("Bring me a guitar!\n\nbring me a guitar\nWhere is it?\n" + "long " * 20)
+    settings = corpus.CorpusSettings(voices=("rms",), texts=str(path), n_sentences=2, n_test=0)
+    assert list(corpus._different(settings)) == ["bring me a guitar", "where is it"]
+    with pytest.raises(ValueError, match=r"lines\.txt give 2 different ones"):
+        list(corpus._different(dataclasses.replace(settings, n_sentences=3)))
+    with pytest.raises(FileNotFoundError, match="is no file"):
+        list(corpus._different(dataclasses.replace(settings, texts=str(tmp_path / "none"))))
+
+
+# Packing
+
+
+@pytest.fixture(scope="module")
+def packed(base, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("packed")
+    packing.assemble(folder / "model", dict.fromkeys(STAGES, base), {"recipe": "a test"})
+    return folder / "model"
+
+
+def test_assembled_model_is_small_and_rounded(base, packed):
+    assert load_config(packed) == load_config(base)
+    n_bytes = sum(path.stat().st_size for path in packed.rglob("*") if path.is_file())
+    assert n_bytes < packing.MOST_BYTES
+    whole, small = load_stage(base, "fine"), load_stage(packed, "fine")
+    assert small["ln_f"]["weight"].dtype == jnp.bfloat16
+    rounded = np.asarray(whole["ln_f"]["weight"].astype(jnp.bfloat16))
+    np.testing.assert_array_equal(np.asarray(small["ln_f"]["weight"]), rounded)
+    assert load_stage(packed, "codec")["quantizer"]["embed"].dtype == jnp.float32
+    assert Tokenizer.from_directory(packed / "tokenizer").encode("A") != []
+
+
+def test_voices_are_the_chosen_recordings(packed, tmp_path):
+    config = load_config(packed)
+    rng = np.random.default_rng(0)
+
+    def record(name: str, speaker: str, n_tokens: int) -> Record:
+        semantic = rng.integers(0, config.tokens.semantic_vocab_size, n_tokens)
+        codes = rng.integers(0, model.CODEBOOK_SIZE, (4, 2 * n_tokens + 1))
+        return Record(name, "x", speaker, np.arange(3), semantic, codes)
+
+    records = [record("a", "rms", 20), record("b", "rms", 50), record("c", "slt", 60)]
+    tokenizer = Tokenizer.from_directory(packed / "tokenizer")
+    write_manifest(
+        tmp_path,
+        Manifest(
+            spec=TokenSpec.of(config, tokenizer),
+            settings={},
+            counts={},
+            n_skipped=0,
+            shards=write_shards(tmp_path, "train", 0, records),
+        ),
+    )
+    paths = packing.add_voices(packed, tmp_path, {"slt": "c", "rms": "b"})
+    assert [path.stem for path in paths] == ["rms", "slt"]
+    with pytest.raises(ValueError, match=r"has no training record \['d'\]"):
+        packing.add_voices(packed, tmp_path, {"rms": "d"})
+    voice = Voice.load(paths[0], config.tokens)
+    np.testing.assert_array_equal(voice.semantic, records[1].semantic)
+    np.testing.assert_array_equal(voice.fine, records[1].codes[:, :100])
+
+
+def test_stages_must_be_of_one_model(base, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    config = json.loads((base / "config.json").read_text())
+    config["fine"]["n_layer"] = 1
+    (other / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="different model sizes"):
+        packing.assemble(tmp_path / "m", {**dict.fromkeys(STAGES, base), "fine": other}, {})
+
+
+def test_package_takes_no_large_model(packed, tmp_path, monkeypatch):
+    assert packing.install(packed, tmp_path / "package") < packing.MOST_BYTES
+    assert load_config(tmp_path / "package") == load_config(packed)
+    monkeypatch.setattr(packing, "MOST_BYTES", 1000)
+    with pytest.raises(ValueError, match="the package takes 1000"):
+        packing.install(packed, tmp_path / "package")
+
+
+# Recipe and evaluation
+
+
+def composed(name: str, *overrides: str):
+    with initialize_config_dir(str(ROOT / "configs" / "nano"), version_base="1.3"):
+        return compose(name, list(overrides))
+
+
+def test_recipe_goes_through_its_steps_once(tmp_path, monkeypatch):
+    settings = from_hydra(recipe.RecipeSettings, composed("train_nano", f"out={tmp_path}"))
+    calls: list[tuple[str, dict[str, str]]] = []
+
+    def script(name: str, overrides: list[str]) -> None:
+        given = dict(each.split("=", 1) for each in overrides)
+        calls.append((name, given))
+        out = Path(given["out"])
+        done = {"prepare_data": "manifest.json", "evaluate": "evaluation.json"}.get(name)
+        path = out / done if done else out / "export" / "config.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    monkeypatch.setattr(recipe, "_script", script)
+    monkeypatch.setattr(recipe, "write_corpus", lambda path, _: path / "manifest.jsonl")
+    monkeypatch.setattr(recipe, "write_base", lambda path, _: path)
+    monkeypatch.setattr(recipe, "assemble", lambda path, *_: path)
+    monkeypatch.setattr(recipe, "origin", lambda *_: {})
+    for name in ("add_voices", "draw_curves", "draw_spectrograms"):
+        monkeypatch.setattr(recipe, name, lambda *_: None)
+    recipe.run(settings)
+    steps = [(name, Path(given["out"]).name) for name, given in calls]
+    assert steps[0] == ("prepare_data", "recordings")
+    assert set(steps[1:3]) == {("finetune", "codec"), ("finetune", "semantic")}
+    assert steps[3] == ("prepare_data", "data")
+    assert set(steps[4:7]) == {("finetune", name) for name in ("coarse", "decoder", "fine")}
+    assert steps[7][0] == "evaluate" and len(steps) == 8
+    assert calls[3][1]["model.source"] == str(tmp_path / "codec" / "export")
+    semantic = next(given for _, given in calls if given.get("stage") == "semantic")
+    assert semantic["max_minutes"] == str(settings.minutes["semantic"])
+    assert semantic["+task"].startswith("{max_tokens: 74") and semantic["fresh"] == "true"
+    decoder = next(given for _, given in calls if Path(given["out"]).name == "decoder")
+    assert decoder["init"] == str(tmp_path / "codec" / "export") and decoder["fresh"] == "false"
+    assert decoder["stage"] == "codec" and "decoder_only: true" in decoder["+task"]
+    recipe.run(settings)
+    assert len(calls) == 8
+
+
+def test_recipe_names_what_failed():
+    with pytest.raises(RuntimeError, match=r"scripts/prepare_data\.py failed"):
+        recipe._script("prepare_data", ["--no-such-flag"])
+
+
+@pytest.mark.parametrize("value, text", [
+    (None, "null"), (True, "true"), (1.0, "1.0"), ("a", "a"), ({"a": {"b": 1}}, "{a: {b: 1}}"),
+])  # fmt: skip
+def test_settings_become_overrides(value, text):
+    assert recipe._value(value) == text
+
+
+def test_finetune_takes_the_settings_of_every_stage():
+    """What the recipe hands on has a place there."""
+    from bark_jax.training.run.settings import Settings
+
+    nano = from_hydra(recipe.RecipeSettings, composed("train_nano", "out=x"))
+    stages = {training.name: training.stage for training in (*recipe.FIRST, *recipe.SECOND)}
+    assert set(recipe.SOURCES.values()) < set(stages)
+    for name, chosen in nano.train.items():
+        stage = stages[name]
+        overrides = [f"{name}={recipe._value(value)}" for name, value in chosen.items()]
+        fixed = [f"stage={stage}", "data=d", "init=i", "out=o", "steps=null", "max_minutes=1"]
+        with initialize_config_dir(str(ROOT / "configs" / "train"), version_base="1.3"):
+            settings = from_hydra(Settings, compose("finetune", fixed + overrides))
+        recipe_task = make_task(stage, model.nano_config(), **settings.task)
+        assert recipe_task.stage == stage
+
+
+def test_evaluation_refuses_what_it_cannot_compare(tmp_path):
+    chosen = composed("evaluate", "source=nano", "voices=[rms]", "links=true")
+    settings = from_hydra(evaluation.EvaluationSettings, chosen)
+    assert (settings.source, settings.voices, settings.links) == ("nano", ("rms",), True)
+    assert settings.samplings["greedy"] == evaluation.GREEDY
+    with pytest.raises(FileNotFoundError, match="is no file"):
+        evaluation.evaluate(dataclasses.replace(settings, texts=str(tmp_path / "none.txt")))
+    with pytest.raises(ValueError, match="has 24000 samples per second"):
+        evaluation.evaluate(
+            dataclasses.replace(settings, source="untrained", texts=str(ROOT / "nano/unseen.txt"))
+        )
+    with pytest.raises(ValueError, match="want at least one of each"):
+        evaluation.EvaluationSettings(source="nano", n_texts=0)
+
+
+def test_tokens_are_read_as_phones():
+    """A phone again with its first third is another one; a lost third is none."""
+    names = model.phones_of(["rms"])
+    first = {name.removeprefix("rms/"): 3 * i for i, name in enumerate(names)}
+    tokens = [first["pau"], first["s"], first["s"] + 2, first["s"], first["iy"] + 1, first["pau"]]
+    assert evaluation.spoken_phones(np.array(tokens), names) == ["s", "s", "iy"]
+    assert evaluation.spoken_phones(np.array([], int), names) == []
+
+
+def test_table_shows_every_row():
+    row = {"speaker": "model", "voice": "rms", "sampling": "greedy", "wer": 0.125}
+    rows = [
+        {**row, "length_ratio": 1.05, "pitch_hz": 101.4, "distance_db": {"rms": 1.0, "slt": 5.06}},
+        {**row, "voice": "none", "length_ratio": None, "pitch_hz": None, "distance_db": {}},
+    ]
+    phones = [{"voice": "rms", "sampling": "greedy", "phone_errors": 0.031}]
+    lines = evaluation.render({"rows": rows, "semantic": phones}).splitlines()
+    assert lines[2:] == [
+        "| model | rms | greedy | 12.5 % | 1.05 | 101 | rms 1.0, slt 5.1 |",
+        "| model | none | greedy | 12.5 % |  |  |  |",
+        "| model, phones of its semantic tokens | rms | greedy | 3.1 % | | | |",
+    ]
+
+
+def test_timbre_is_of_the_voice_and_not_of_its_loudness_or_pauses():
+    rng = np.random.default_rng(0)
+    hiss = rng.normal(0, 0.1, 16_000).astype(np.float32)
+    dull = np.convolve(hiss, np.full(8, 1 / 8), "same").astype(np.float32)
+    paused = np.concatenate([hiss, np.zeros(8_000, np.float32)])
+    same = evaluation.timbre([hiss])
+    assert same.mean() == pytest.approx(0, abs=1e-4)
+    np.testing.assert_allclose(evaluation.timbre([paused, 0.1 * hiss]), same, atol=1)  # its edge
+    assert np.abs(evaluation.timbre([dull]) - same).max() > 10
