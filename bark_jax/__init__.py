@@ -2,22 +2,58 @@
 
 >>> from bark_jax import Bark
 >>> Bark.from_pretrained("nano").generate("hello there", seed=1).save("hello.wav")
+
+`bark_jax.api` has the original's functions under the original's names.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bark_jax.config import BarkConfig
     from bark_jax.generation import Generation
     from bark_jax.pipeline import Bark
-    from bark_jax.sampling_config import SamplingConfig
+    from bark_jax.runtime.execution import DTypes
+    from bark_jax.sampling_config import (
+        CoarseSampling,
+        FineSampling,
+        SamplingConfig,
+        SemanticSampling,
+    )
+    from bark_jax.sources.hub import ModelNotFoundError
+    from bark_jax.voices import Voice, VoiceError
 
 __version__ = "0.1.0"
-__all__ = ["Bark", "Generation", "SamplingConfig", "__version__"]
+__all__ = [  # noqa: RUF022  # in groups
+    # speaking: a model, what it gives, and whose voice it continues
+    "Bark",
+    "Generation",
+    "Voice",
+    # how each stage samples
+    "SamplingConfig",
+    "SemanticSampling",
+    "CoarseSampling",
+    "FineSampling",
+    # number formats; sizes and token layout of a model
+    "DTypes",
+    "BarkConfig",
+    # errors of their own; all others are Python's
+    "ModelNotFoundError",
+    "VoiceError",
+    "__version__",
+]
 
 _HOMES = {
     "Bark": "bark_jax.pipeline",
     "Generation": "bark_jax.generation",
+    "Voice": "bark_jax.voices",
     "SamplingConfig": "bark_jax.sampling_config",
+    "SemanticSampling": "bark_jax.sampling_config",
+    "CoarseSampling": "bark_jax.sampling_config",
+    "FineSampling": "bark_jax.sampling_config",
+    "DTypes": "bark_jax.runtime.execution",
+    "BarkConfig": "bark_jax.config",
+    "ModelNotFoundError": "bark_jax.sources.hub",
+    "VoiceError": "bark_jax.voices",
 }
 
 
@@ -28,3 +64,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -57,7 +57,7 @@ def read_lines(path: Path, *, voice: Any, seed: int, sampling: SamplingConfig) -
     Args:
       voice, seed, sampling: for lines that do not say.
     Raises:
-      ValueError: a line is no JSON object, has unknown fields, no text, or an id that is taken or
+      ValueError: a line is not a JSON object, has unknown fields, no text, or an id that is taken or
         cannot name a file; all of them are listed.
     """
     is_json = path.suffix == ".jsonl"
@@ -72,7 +72,7 @@ def read_lines(path: Path, *, voice: Any, seed: int, sampling: SamplingConfig) -
             name = str(fields.get("id", f"{number:06d}"))
             if not re.fullmatch(r"[\w][\w.-]{0,99}", name) or name in seen:
                 raise ValueError(
-                    f"id={name!r} is taken or is no file name (letters, digits, . _ -)"
+                    f"id={name!r} is taken or is not a file name (letters, digits, . _ -)"
                 )
             seen.add(name)
             own = SamplingConfig.of(fields.get("sampling")) if "sampling" in fields else sampling

@@ -1,21 +1,13 @@
 """One value for all rows, or a list with one per row: what that makes a batch of."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from bark_jax.sampling_config import (
-    CoarseSampling,
-    FineSampling,
-    SamplingConfig,
-    SemanticSampling,
-    per_row,
-    rows_of,
-)
-
-SAMPLING = {"semantic": SemanticSampling, "coarse": CoarseSampling, "fine": FineSampling}
+from bark_jax.config import TRANSFORMERS
+from bark_jax.sampling_config import Rows, SamplingConfig, per_row, rows_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +21,7 @@ class Batch:
     voices: list[Any]  # as given; `with_voices` resolves them
     voice_names: list[str | None]  # for the record
     seeds: list[int]
-    sampling: SamplingConfig
+    sampling: Mapping[str, Rows]  # by stage
 
     @classmethod
     def of(
@@ -44,7 +36,7 @@ class Batch:
         """Finds the number of rows from whatever is a list.
 
         Raises:
-          ValueError: lists of different lengths, an empty list, a seed that is no integer, or a
+          ValueError: lists of different lengths, an empty list, a seed that is not an integer, or a
             sampling value outside its range; named.
         """
         seed = seed.tolist() if isinstance(seed, np.ndarray | np.generic) else seed
@@ -60,8 +52,6 @@ class Batch:
         if len(set(lengths.values())) > 1 or 0 in lengths.values():
             raise ValueError(f"lists want one entry per row and equal lengths, got {lengths}")
         n_rows = next(iter(lengths.values()), 1)
-        for stage in SAMPLING:
-            per_row(stage, getattr(sampling, stage), n_rows)  # a bad value fails before any work
         return cls(
             n_rows,
             bool(lengths),
@@ -70,7 +60,7 @@ class Batch:
             (voices := rows_of("voice", voice, n_rows)),
             [v if v is None or isinstance(v, str) else type(v).__name__ for v in voices],
             seeds_of(seed, n_rows),
-            sampling,
+            {stage: per_row(stage, getattr(sampling, stage), n_rows) for stage in TRANSFORMERS},
         )
 
     def noise(self, noise: Any) -> list[np.ndarray] | None:
@@ -89,29 +79,27 @@ class Batch:
 
     def take(self, rows: Sequence[int]) -> "Batch":
         """The batch of these rows alone."""
-        picked = {stage: SAMPLING[stage](**self._sampling_of(stage, rows)) for stage in SAMPLING}
         return dataclasses.replace(
             self,
             n_rows=len(rows),
             is_list=True,
-            sampling=SamplingConfig(**picked),
-            **{
-                name: [getattr(self, name)[i] for i in rows]
-                for name in ("texts", "voices", "voice_names", "seeds")
+            texts=[self.texts[i] for i in rows],
+            voices=[self.voices[i] for i in rows],
+            voice_names=[self.voice_names[i] for i in rows],
+            seeds=[self.seeds[i] for i in rows],
+            sampling={
+                stage: {name: [values[i] for i in rows] for name, values in fields.items()}
+                for stage, fields in self.sampling.items()
             },
         )
 
     def settings(self, row: int) -> dict[str, Any]:
         """Voice and sampling values of one row, as plain data."""
         sampling = {
-            stage: {name: values[0] for name, values in self._sampling_of(stage, [row]).items()}
-            for stage in SAMPLING
+            stage: {name: values[row] for name, values in fields.items()}
+            for stage, fields in self.sampling.items()
         }
         return {"voice": self.voice_names[row], "sampling": sampling}
-
-    def _sampling_of(self, stage: str, rows: Sequence[int]) -> dict[str, list[Any]]:
-        spread = per_row(stage, getattr(self.sampling, stage), self.n_rows)
-        return {name: [values[i] for i in rows] for name, values in spread.items()}
 
 
 def seeds_of(seed: Any, n_rows: int) -> list[int]:

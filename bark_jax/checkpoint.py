@@ -115,7 +115,7 @@ def load_stage(
 def _read_config(directory: str | Path) -> dict[str, Any]:
     path = Path(directory) / CONFIG_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"{directory} is no bark_jax model: it has no {CONFIG_FILE}")
+        raise FileNotFoundError(f"{directory} is not a bark_jax model: it has no {CONFIG_FILE}")
     try:
         content = json.loads(path.read_text())
         found = content.pop("format", None)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 STAGES = ("semantic", "coarse", "fine", "codec")
+TRANSFORMERS = STAGES[:3]  # the stages that draw
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -195,7 +196,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any]) -> T:
     """Builds a (nested) frozen config from plain data.
 
     Raises:
-      TypeError: a key that is no field, or a field without value or default; both are named.
+      TypeError: a key that is not a field, or a field without value or default; both are named.
     """
     hints = typing.get_type_hints(cls)
     if unknown := data.keys() - hints.keys():

@@ -10,8 +10,7 @@ from jax.sharding import Mesh
 
 from bark_jax import checkpoint
 from bark_jax.config import STAGES, BarkConfig
-from bark_jax.models.layers import DTypes
-from bark_jax.runtime import platforms as backend
+from bark_jax.runtime.execution import DTypes, Execution
 from bark_jax.runtime.placement import StageParams
 from bark_jax.runtime.sharding import checked_mesh, sharding_of
 from bark_jax.sources.resolve import resolve_model
@@ -33,16 +32,14 @@ def load(
 ) -> tuple[StageRunner, VoiceLibrary]:
     """See `Bark.from_pretrained`. Parameters are read when their stage first runs."""
     folders = _stage_folders(source, revision=revision, local_files_only=local_files_only)
-    if dtype is None:
-        dtype = backend.current().dtype
-    dtypes = DTypes.all(dtype) if isinstance(dtype, str) else dtype
     if mesh is not None:
         mesh = checked_mesh(mesh)
+    execution = Execution.here(dtype, mesh)
     place = None if mesh is None else functools.partial(sharding_of, mesh)
 
     def params_of(stage: str) -> StageParams:
         # The codec costs little, and rounding in it is audible.
-        stored = "float32" if stage == "codec" else dtypes.params
+        stored = "float32" if stage == "codec" else execution.dtypes.params
         read = functools.partial(checkpoint.load_stage, folders[stage], stage, stored, place)
         return StageParams(read, offload)
 
@@ -58,7 +55,7 @@ def load(
         revision=origin.get("voices_revision"),
         local_files_only=local_files_only,
     )
-    return StageRunner(config, params, tokenizer, dtypes, mesh), voices
+    return StageRunner(config, params, tokenizer, execution, mesh), voices
 
 
 def _stage_folders(source: Source | Mapping[str, Source], **options: Any) -> dict[str, Path]:

@@ -6,17 +6,16 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
-from bark_jax import throughput
 from bark_jax.batching import Batch, as_rows
 from bark_jax.config import BarkConfig
 from bark_jax.generation import Generation
 from bark_jax.loading import Source, load
-from bark_jax.models.layers import DTypes
-from bark_jax.runtime import platforms as backend
 from bark_jax.runtime.compiling import enable_cache
+from bark_jax.runtime.execution import DTypes
 from bark_jax.runtime.progress import counted
 from bark_jax.sampling_config import SamplingConfig
 from bark_jax.sources.voice_library import VoiceLibrary
+from bark_jax.stages.chain import generate
 from bark_jax.stages.checks import (
     check_coarse_context,
     check_codes,
@@ -24,6 +23,7 @@ from bark_jax.stages.checks import (
     check_semantic,
 )
 from bark_jax.stages.runner import StageRunner
+from bark_jax.stages.stream import stream
 
 Sampling = SamplingConfig | Mapping[str, Any] | None
 
@@ -92,6 +92,11 @@ class Bark:
         """Of the audio [Hz]."""
         return self.config.sample_rate
 
+    @property
+    def batch_rows(self) -> int:
+        """Rows under way at a time where there are more: a measured choice for the platform."""
+        return self.runner.execution.platform.batch_rows
+
     def generate(
         self,
         text: str | Sequence[str],
@@ -118,11 +123,11 @@ class Bark:
           ValueError: an argument is out of its range or lists differ in length; names it.
         """
         batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling)
-        if batch.n_rows > backend.current().batch_rows:
-            made = throughput.stream(self.runner, batch, backend.current().batch_rows)
+        if batch.n_rows > self.batch_rows:
+            made = stream(self.runner, batch, self.batch_rows)
             rows = dict(counted(made, batch.n_rows, progress))
             return [rows[i] for i in range(batch.n_rows)]
-        made = throughput.generate(self.runner, batch, progress)
+        made = generate(self.runner, batch, progress=progress)
         return made if batch.is_list else made[0]
 
     def stream(
@@ -141,13 +146,13 @@ class Bark:
         not depend on how rows were grouped.
 
         Args:
-          batch_rows: rows under way at a time; None is a measured choice for the platform.
+          batch_rows: rows under way at a time; None is `Bark.batch_rows`.
           progress: show a bar of rows on stderr if that is a terminal.
           text, voice, seed, sampling: as in `generate`.
         """
         batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling)
-        n_rows = batch_rows or backend.current().batch_rows
-        return counted(throughput.stream(self.runner, batch, n_rows), batch.n_rows, progress)
+        made = stream(self.runner, batch, batch_rows or self.batch_rows)
+        return counted(made, batch.n_rows, progress)
 
     def semantic(
         self,
@@ -166,7 +171,7 @@ class Bark:
             column belongs to the end token. Other arguments as in `generate`.
         """
         batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling)
-        rows = self.runner.semantic(batch, batch.noise(noise), progress, {})
+        rows = self.runner.semantic(batch, batch.noise(noise), progress=progress)
         tokens = [row.tokens for row in rows]
         return tokens if batch.is_list else tokens[0]
 
@@ -200,9 +205,8 @@ class Bark:
             [check_semantic(row, self.config.tokens) for row in batch.data],
             batch,
             batch.noise(noise),
-            progress,
-            {},
-            *check_coarse_context(max_history, window, self.config.tokens),
+            **check_coarse_context(max_history, window, self.config.tokens),
+            progress=progress,
         )
         return codes if batch.is_list else codes[0]
 
@@ -230,7 +234,7 @@ class Bark:
         most = self.config.tokens.n_fine_codebooks - 1
         rows = [check_codes("coarse", row, self.config.tokens, 1, most) for row in batch.data]
         check_equal_codebooks("coarse", rows)
-        codes = self.runner.fine(rows, batch, batch.noise(noise), progress, {})
+        codes = self.runner.fine(rows, batch, batch.noise(noise), progress=progress)
         return codes if batch.is_list else codes[0]
 
     def decode(self, codes: Any) -> np.ndarray | list[np.ndarray]:
@@ -238,7 +242,7 @@ class Bark:
         rows, is_list = as_rows("codes", codes, 2)
         most = self.config.codec.n_codebooks
         audio = self.runner.decode(
-            [check_codes("codes", row, self.config.tokens, 1, most) for row in rows], {}
+            [check_codes("codes", row, self.config.tokens, 1, most) for row in rows]
         )
         return audio if is_list else audio[0]
 

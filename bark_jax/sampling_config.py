@@ -12,6 +12,7 @@ from bark_jax.config import from_dict
 
 T = TypeVar("T")
 PerRow = T | Sequence[T]
+Rows = Mapping[str, Sequence[Any]]  # field of a stage's sampling -> one value per row
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,7 @@ class Tokenizer:
 
         Raises:
           FileNotFoundError: there is no such file.
-          ValueError: it is no WordPiece vocabulary in UTF-8, or the settings are no JSON object.
+          ValueError: it is not a WordPiece vocabulary in UTF-8, or the settings are not a JSON object.
         """
         path = Path(tokenizer_dir) / VOCAB_FILE
         if not path.is_file():
@@ -57,10 +57,10 @@ class Tokenizer:
         try:
             pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is no WordPiece vocabulary: {error}") from error
+            raise ValueError(f"{path} is not a WordPiece vocabulary: {error}") from error
         vocab = {piece.rstrip("\r"): index for index, piece in enumerate(pieces)}
         if absent := [token for token in REQUIRED_TOKENS if token not in vocab]:
-            raise ValueError(f"{path} is no WordPiece vocabulary: it lacks {' '.join(absent)}")
+            raise ValueError(f"{path} is not a WordPiece vocabulary: it lacks {' '.join(absent)}")
         return cls(vocab, is_lower_case=_is_lower_case(Path(tokenizer_dir) / SETTINGS_FILE))
 
     def save(self, tokenizer_dir: str | Path) -> None:

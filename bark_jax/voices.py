@@ -56,7 +56,7 @@ class Voice:
             *_misfits(KEYS[2], fine, n_fine, layout.codebook_size),
         ] or _misaligned(semantic, coarse, layout)
         if errors:
-            raise VoiceError(f"{name} is no voice of this model: {'; '.join(errors)}")
+            raise VoiceError(f"{name} is not a voice of this model: {'; '.join(errors)}")
         return cls(semantic.astype(np.int32), coarse.astype(np.int32), fine.astype(np.int32), name)
 
     @classmethod
@@ -67,7 +67,7 @@ class Voice:
 
         Raises:
           FileNotFoundError: there is no such file.
-          VoiceError: it is no readable npz, holds pickled objects, or `from_arrays` refuses it.
+          VoiceError: it is not a readable npz, holds pickled objects, or `from_arrays` refuses it.
         """
         path = Path(path)
         if not path.is_file():
@@ -123,9 +123,9 @@ def _misaligned(semantic: np.ndarray, coarse: np.ndarray, layout: TokenLayout) -
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
-        raise VoiceError(f"{path} is no voice file (.npz), or it is cut off")
+        raise VoiceError(f"{path} is not a voice file (.npz), or it is cut off")
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except Exception as error:
-        raise VoiceError(f"{path} is no readable voice file (.npz): {error}") from error
+        raise VoiceError(f"{path} is not a readable voice file (.npz): {error}") from error

@@ -4,40 +4,48 @@ import dataclasses
 import datetime
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from bark_jax.config import STAGES
-from bark_jax.runtime import platforms as backend
+from bark_jax.formulations.reference import Reference
+from bark_jax.formulations.tpu import Tpu
+from bark_jax.runtime.execution import Execution
+from bark_jax.runtime.platforms import Options
 from benchmarks.hlo import count_loop_copies, estimate_cycles
 from benchmarks.programs import Program, programs
 from benchmarks.progress import say
 from benchmarks.settings import ROOT, SIZES
-from benchmarks.targets import TARGETS, Target, choices
+from benchmarks.targets import TARGETS, Target
 from benchmarks.work import model_config
 
 SCHEMA = 1
 SHIPPED = "as it is"
-# Other choices for TPU, and what was tried on the way to these.
-_APART = {"caches_heads_together": False}
-_ALONE = {"doubles_lone_rows": False}
-_OFF = {"compiler_options": {"xla_tpu_enable_dot_strength_reduction": False}}
-FORMULATIONS: dict[str, dict[str, Any]] = {
-    SHIPPED: {},
-    "block_steps=16": {"block_steps": 16},
-    "strength reduction off": _OFF,
-    "lone rows alone": _ALONE,
-    "lone rows alone, strength reduction off": {**_ALONE, **_OFF},
-    "heads apart": _APART,
-    "heads apart, lone rows alone": {**_APART, **_ALONE},
-    "heads apart, lone rows alone, strength reduction off": {**_APART, **_ALONE, **_OFF},
-    "... and attended before written": {
-        **_APART, **_ALONE, **_OFF, "writes_cache_first": False,
-    },
-}  # fmt: skip
+_OFF: Options = (("xla_tpu_enable_dot_strength_reduction", False),)
+
+
+def _with_platform(execution: Execution, **choices: Any) -> Execution:
+    return dataclasses.replace(
+        execution, platform=dataclasses.replace(execution.platform, **choices)
+    )
+
+
+# What else has been tried for TPU: what changes of the choices that ship.
+FORMULATIONS: dict[str, Callable[[Execution], Execution]] = {
+    SHIPPED: lambda shipped: shipped,
+    "block_steps=16": lambda shipped: _with_platform(shipped, block_steps=16),
+    "strength reduction off": lambda shipped: _with_platform(shipped, compiler_options=_OFF),
+    "single rows alone": lambda shipped: dataclasses.replace(
+        shipped, formulation=Tpu(doubles_single_row=False)
+    ),
+    "reference": lambda shipped: dataclasses.replace(shipped, formulation=Reference()),
+    "reference, strength reduction off": lambda shipped: dataclasses.replace(
+        _with_platform(shipped, compiler_options=_OFF), formulation=Reference()
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,22 +122,20 @@ def run(settings: Settings) -> Iterator[dict[str, Any]]:
 def compile_target(target: Target, settings: Settings) -> Iterator[Compiled]:
     names = FORMULATIONS if "all" in settings.formulations else settings.formulations
     for formulation in names:
-        chosen = backend.BACKENDS[target.platform]
-        chosen = dataclasses.replace(chosen, **FORMULATIONS[formulation])
-        with choices(chosen):
-            done: set[Any] = set()
-            for size in settings.sizes:
-                for made in _compile_size(target, size, settings, done):
-                    yield dataclasses.replace(made, size=size, formulation=formulation)
+        execution = FORMULATIONS[formulation](Execution.on(target.platform))
+        done: set[Any] = set()
+        for size in settings.sizes:
+            for made in _compile_size(target, size, settings, execution, done):
+                yield dataclasses.replace(made, size=size, formulation=formulation)
 
 
 def _compile_size(
-    target: Target, size: str, settings: Settings, done: set[Any]
+    target: Target, size: str, settings: Settings, execution: Execution, done: set[Any]
 ) -> Iterator[Compiled]:
     """Every program at every batch size; where one does not fit, the largest that does as well."""
     config = model_config(size)
     for rows in sorted(settings.batches):
-        for index, program in enumerate(programs(config, rows)):
+        for index, program in enumerate(programs(config, rows, execution)):
             while program.name.startswith(settings.programs):
                 key = (program.name, program.rows, program.static["cfg"])  # all sizes' codec is one
                 if key in done:
@@ -140,15 +146,14 @@ def _compile_size(
                 yield made
                 if made.fits or program.rows == 1:
                     break
-                program = list(programs(config, program.rows // 2))[index]
+                program = list(programs(config, program.rows // 2, execution))[index]
 
 
 def compile_program(program: Program, target: Target) -> Compiled:
-    """Compiles one program with the choices in use."""
+    """Compiles one program."""
     begin = time.perf_counter()
-    options = backend.current().compiler_options
     try:
-        compiled = program.compile(target.platform, target.lowers_to, target.sharding(), options)
+        compiled = program.compile(target.lowers_to, target.sharding())
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

@@ -13,14 +13,14 @@ from bark_jax.decoding.cache_growth import cache_sizes
 from bark_jax.decoding.loop import round_up
 from bark_jax.decoding.noise import KeyNoise
 from bark_jax.decoding.sampling import Filter
-from bark_jax.models import encodec
 from bark_jax.models.binding import abstract_params
+from bark_jax.models.encodec import EnCodec
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
-from bark_jax.models.layers import DTypes
-from bark_jax.runtime import platforms as backend
+from bark_jax.runtime.execution import Execution
+from bark_jax.runtime.platforms import Platform
 from bark_jax.sampling_config import CoarseSampling, SemanticSampling, per_row
-from bark_jax.stages import coarse, fine, semantic
+from bark_jax.stages import coarse, codec, fine, semantic
 
 Abstract = Any  # a tree of shapes and dtypes
 
@@ -38,26 +38,25 @@ class Program:
     unit: str = "call"  # that cycles are counted for: it, or what one pass of the loop makes
     loop_passes: int | None = 0  # of each loop in a call; None where the unit is a pass
 
-    def compile(self, platform: str, lowers_to: str, sharding: NamedSharding, options: Any):
-        """Compiles for the device of `sharding`; `options` are the compiler's."""
+    def compile(self, lowers_to: str, sharding: NamedSharding) -> Any:
+        """Compiles for the device of `sharding`; `lowers_to` is JAX's name of its platform."""
         args = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), self.args
         )
-        by_platform = getattr(self.function, "compiled", None)  # the codec has no options
-        function = self.function if by_platform is None else by_platform(platform)
+        platform: Platform = self.static["execution"].platform
+        function = getattr(self.function, "for_platform")(platform)  # noqa: B009  # set by `jit`
         lowered = function.trace(*args, **self.static).lower(lowering_platforms=(lowers_to,))
-        return lowered.compile(compiler_options=dict(options) if by_platform else None)
+        return lowered.compile(compiler_options=dict(platform.compiler_options))
 
 
-def programs(config: BarkConfig, rows: int) -> Iterator[Program]:
-    """Those of all stages for a batch of `rows`; trace them within `targets.choices`."""
-    dtypes = DTypes.all(backend.current().dtype)
-    static = {"cfg": config, "dtypes": dtypes}
+def programs(config: BarkConfig, rows: int, execution: Execution) -> Iterator[Program]:
+    """Those of all stages for a batch of `rows`."""
+    static = {"cfg": config, "execution": execution}
     yield from _semantic(config, rows, static)
     yield from _coarse(config, rows, static)
-    rows = min(rows, backend.current().parallel_rows)
+    rows = min(rows, execution.platform.parallel_rows)
     yield _fine(config, rows, static)
-    yield _codec(config, rows)
+    yield _codec(config, rows, execution)
 
 
 def _semantic(config: BarkConfig, rows: int, static: dict[str, Any]) -> Iterator[Program]:
@@ -65,10 +64,11 @@ def _semantic(config: BarkConfig, rows: int, static: dict[str, Any]) -> Iterator
     values = per_row("semantic", SemanticSampling(), rows)
     ending, by = semantic.Ending.of(values, layout), Filter.of(values)
     noise = KeyNoise.of([0] * rows, "semantic")
-    params = abstract_params(GPT, config.semantic, static["dtypes"])
+    params = abstract_params(GPT, config.semantic, static["execution"])
     args = (params, _ints(rows, 2 * layout.text_length + 1), by, ending, noise)
     limit = layout.max_semantic_tokens
-    slots = cache_sizes(rows, semantic.prompt_slots(layout), limit)[-1]
+    prompt, platform = semantic.prompt_slots(layout), static["execution"].platform
+    slots = cache_sizes(rows, prompt, limit, platform)[-1]
     begin = {**static, "slots": slots}
     yield Program("semantic prefill 257", rows, semantic.begin, args, begin)
     state = _result(semantic.begin, args, begin)
@@ -81,7 +81,7 @@ def _coarse(config: BarkConfig, rows: int, static: dict[str, Any]) -> Iterator[P
     layout = config.tokens
     values = per_row("coarse", CoarseSampling(), rows)
     by, noise = Filter.of(values), KeyNoise.of([0] * rows, "coarse")
-    params = abstract_params(GPT, config.coarse, static["dtypes"])
+    params = abstract_params(GPT, config.coarse, static["execution"])
     shortest = layout.coarse_semantic_length + 1
     contexts = (
         (shortest, layout.max_coarse_history),  # the first segment, without a voice
@@ -89,7 +89,7 @@ def _coarse(config: BarkConfig, rows: int, static: dict[str, Any]) -> Iterator[P
     )
     for length, steps in contexts:
         args = (params, _ints(rows, length), _ints(rows), by, noise, _ints())
-        slots = cache_sizes(rows, length, steps)[-1]
+        slots = cache_sizes(rows, length, steps, static["execution"].platform)[-1]
         begin = {**static, "slots": slots}
         yield Program(f"coarse prefill {length}", rows, coarse.begin, args, begin)
         state = _result(coarse.begin, args, begin)
@@ -101,22 +101,22 @@ def _coarse(config: BarkConfig, rows: int, static: dict[str, Any]) -> Iterator[P
 def _fine(config: BarkConfig, rows: int, static: dict[str, Any]) -> Program:
     layout = config.tokens
     codes = _ints(rows, layout.fine_window, layout.n_fine_codebooks)
-    params = abstract_params(FineGPT, config.fine, static["dtypes"])
+    params = abstract_params(FineGPT, config.fine, static["execution"])
     temperature = jax.ShapeDtypeStruct((rows,), jnp.float32)
     noise = KeyNoise.of([0] * rows, "fine")
     args = (params, codes, _ints(rows), temperature, noise, _ints(), _ints())
     return Program("fine window", rows, fine.fill_window, args, static, None, "codebook", None)
 
 
-def _codec(config: BarkConfig, rows: int) -> Program:
+def _codec(config: BarkConfig, rows: int, execution: Execution) -> Program:
     """For the longest utterance."""
     layout = config.tokens
     per_frame = layout.coarse_per_semantic / layout.n_coarse_codebooks
-    frames = round_up(int(layout.max_semantic_tokens * per_frame), encodec.BUCKET)
-    params = abstract_params(encodec.EnCodec, config.codec)
+    frames = round_up(int(layout.max_semantic_tokens * per_frame), codec.BUCKET)
+    params = abstract_params(EnCodec, config.codec)
     args = (params, _ints(rows, layout.n_fine_codebooks, frames), _ints(rows))
-    static = {"cfg": config.codec}
-    return Program("codec decode", rows, encodec.decode, args, static, loop_passes=frames)
+    static = {"cfg": config.codec, "execution": execution}
+    return Program("codec decode", rows, codec.decode, args, static, loop_passes=frames)
 
 
 def _ints(*shape: int) -> jax.ShapeDtypeStruct:

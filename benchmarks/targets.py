@@ -1,18 +1,13 @@
 """Accelerators that this machine need not have: descriptions to compile for."""
 
-import contextlib
 import dataclasses
 import importlib.util
 import os
-from collections.abc import Iterator
 from unittest import mock
 
-import jax
 import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-
-from bark_jax.runtime import platforms as backend
 
 # Without these libtpu looks for the machine that it runs on, and refuses a second process.
 _NO_TPU_HERE = {
@@ -42,7 +37,7 @@ platform_name: "CUDA" dnn_version_info {{ major: 9 minor: 10 }} device_descripti
 class Target:
     """One device of an accelerator."""
 
-    platform: str  # key of `backend.BACKENDS`
+    platform: str  # key of `platforms.PLATFORMS`
     lowers_to: str  # JAX's name of the platform
     package: str  # whose import has the compiler
     memory_bytes: int
@@ -62,7 +57,7 @@ class Target:
 
 
 def _tpu(name: str, gib: int) -> Target:
-    # a lone chip is no valid topology everywhere
+    # a lone chip is not a valid topology everywhere
     description = {"platform": "tpu", "topology_name": f"{name}:2x2"}
     return Target("tpu", "tpu", "libtpu", gib * 2**30, description)
 
@@ -79,12 +74,3 @@ TARGETS = {
     "h100": _gpu("NVIDIA H100 80GB HBM3", 84_929_347_584, 3_352_320_000_000),
     "h200": _gpu("NVIDIA H200", 151_397_597_184, 4_800_000_000_000),
 }
-
-
-@contextlib.contextmanager
-def choices(chosen: backend.Backend) -> Iterator[None]:
-    """Traces with these choices instead of those for this process's own device."""
-    jax.clear_caches()  # what was traced with others has the same functions and shapes
-    with mock.patch.object(backend, "current", lambda: chosen):
-        yield
-    jax.clear_caches()

@@ -17,7 +17,7 @@ import numpy as np
 
 from bark_jax.config import STAGES, BarkConfig
 from bark_jax.data.records import Record
-from bark_jax.runtime import platforms as backend
+from bark_jax.runtime.execution import Execution
 from bark_jax.training.run.estimate import estimate
 from bark_jax.training.run.mesh import MeshSettings, make_mesh, place_batch
 from bark_jax.training.run.optimizer import OptimizerSettings
@@ -56,7 +56,7 @@ class TrainingSettings:
 
 def run(settings: TrainingSettings) -> dict[str, Any]:
     """Measures every stage."""
-    dtype = settings.dtype or backend.current().dtype
+    dtype = Execution.here(settings.dtype).dtypes.compute
     peak = _peak(dtype, settings.repeats)
     stages = {stage: _measure(settings, stage, dtype, peak) for stage in settings.stages}
     return {
@@ -108,7 +108,9 @@ def _measure(settings: TrainingSettings, stage: str, dtype: str, peak: float) ->
 
 
 def _task(settings: TrainingSettings, stage: str, dtype: str) -> Task:
-    options = {} if stage == "codec" else {"compute_dtype": dtype, "remat": settings.remat}
+    options = (
+        {} if stage == "codec" else {"execution": Execution.here(dtype), "remat": settings.remat}
+    )
     return make_task(stage, model_config(settings.size), **options)
 
 

@@ -86,13 +86,13 @@ def open_source(folder: Path, size: str | None = None) -> Source:
     """Finds out what a folder holds. Where both formats are, `size` asks for Suno's files.
 
     Raises:
-      FileNotFoundError: it is no folder, or holds neither format completely.
+      FileNotFoundError: it is not a folder, or holds neither format completely.
       ValueError: its files describe no Bark model.
     """
     if size not in (None, *SUFFIXES):
         raise ValueError(f"size={size!r} is not one of {tuple(SUFFIXES)}")
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no directory")
+        raise FileNotFoundError(f"{folder} is not a directory")
     if is_huggingface(folder) and (size is None or not is_suno(folder)):
         return open_huggingface(folder)
     if is_suno(folder):

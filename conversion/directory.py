@@ -78,7 +78,7 @@ def _check_replaceable(out: Path, overwrite: bool, marker: str) -> None:
     if not overwrite:
         raise FileExistsError(f"{out} exists already; --overwrite replaces it")
     if not out.is_dir() or (any(out.iterdir()) and not (out / marker).is_file()):
-        raise FileExistsError(f"{out} is not replaced: it holds no {marker}, so it is no model")
+        raise FileExistsError(f"{out} is not replaced: it holds no {marker}, so it is not a model")
 
 
 def _put_in_place(made: Path, out: Path, replaced: Path) -> None:

@@ -39,7 +39,7 @@ def export(
       progress: show a bar on stderr if that is a terminal.
       overwrite: replace `out` if it is an earlier export.
     Raises:
-      FileNotFoundError: `model` is no model, or lacks a stage or the vocabulary.
+      FileNotFoundError: `model` is not a model, or lacks a stage or the vocabulary.
       FileExistsError: `out` exists.
       ValueError: the model is damaged, or the format has no place for something in it.
       OSError: the disk is full; nothing is left.

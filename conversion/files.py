@@ -59,7 +59,7 @@ def arrays(tensors: Any, where: str) -> dict[str, np.ndarray]:
         isinstance(name, str) and isinstance(value, torch.Tensor) and value.layout == torch.strided
         for name, value in tensors.items()
     ):
-        raise ValueError(f"{where} is no table of names and dense tensors")
+        raise ValueError(f"{where} is not a table of names and dense tensors")
     return {name: _as_array(value, f"{where}, {name}") for name, value in tensors.items()}
 
 

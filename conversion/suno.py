@@ -107,7 +107,9 @@ def _read_sizes(paths: Mapping[str, Path]) -> tuple[BarkConfig, dict[str, dict[s
             or not {"model", "model_args"} <= content.keys()
             or (not isinstance(content["model_args"], dict))
         ):
-            raise ValueError(f"{name} is no checkpoint of Bark: it lacks 'model' or 'model_args'")
+            raise ValueError(
+                f"{name} is not a checkpoint of Bark: it lacks 'model' or 'model_args'"
+            )
         make = FineGPTConfig if stage == "fine" else GPTConfig
         sizes[stage] = _config_from_args(make, content["model_args"], name)
         details[stage] = {"file": name} | {
@@ -131,7 +133,7 @@ def _config_from_args(make: type[T], args: Mapping[str, Any], where: str) -> T:
     if absent := wanted - args.keys():
         raise ValueError(f"{where}: model_args lack {', '.join(sorted(absent))}")
     if wrong := {name: value for name, value in args.items() if not isinstance(value, int)}:
-        raise ValueError(f"{where}: model_args {wrong} are no integers")
+        raise ValueError(f"{where}: model_args {wrong} are not integers")
     try:
         return from_dict(make, args)
     except (TypeError, ValueError) as error:

@@ -10,8 +10,8 @@ from bark_jax.models.binding import abstract_params
 from bark_jax.models.encodec import EnCodec
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
-from bark_jax.models.layers import DTypes
 from bark_jax.params import Params, flatten, unflatten
+from bark_jax.runtime.execution import Execution
 from conversion.rules import HEAD, Dialect, normalise, rules_of, translate
 
 State = Mapping[str, np.ndarray]  # a checkpoint's own names
@@ -78,7 +78,7 @@ def stage_shapes(stage: str, config: BarkConfig) -> dict[str, tuple[int, ...]]:
         tree = abstract_params(EnCodec, config.codec)
     else:
         make = FineGPT if stage == "fine" else GPT
-        tree = abstract_params(make, getattr(config, stage), DTypes())
+        tree = abstract_params(make, getattr(config, stage), Execution.on("cpu"))
     shapes: dict[str, tuple[int, ...]] = {}
     for name, leaf in flatten(tree).items():
         if name.startswith("quantizer."):

@@ -19,8 +19,8 @@ from bark_jax.models import encodec
 from bark_jax.models.binding import bind
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT, Cache
-from bark_jax.models.layers import DTypes
 from bark_jax.params import Params
+from bark_jax.runtime.execution import Execution
 from conversion.command import run
 from conversion.convert import open_source
 from conversion.reference import reference_model
@@ -32,7 +32,7 @@ N_STEPS = 16  # of the greedy run
 N_FRAMES = 50  # of the audio that is decoded
 LOGIT_TOLERANCE = 2e-5  # times the logits' standard deviation, if that is over 1
 AUDIO_TOLERANCE = 1e-5
-FLOAT32 = DTypes()
+CPU = Execution.on("cpu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,14 +101,15 @@ def _compare_causal(
 
 @functools.partial(jax.jit, static_argnames="cfg")
 def _causal_logits(params: Params, ids_BT: jax.Array, *, cfg: GPTConfig) -> jax.Array:
-    gpt = bind(GPT, cfg, FLOAT32, params=params)
-    return gpt.logits(gpt.prefill(gpt.embed(ids_BT), ids_BT.shape[1])[0])
+    gpt = bind(GPT, cfg, CPU, params=params)
+    out_BTD, _ = gpt(gpt.embed(ids_BT))
+    return gpt.logits(out_BTD)
 
 
 @functools.partial(jax.jit, static_argnames="cfg")
 def _greedy(params: Params, ids_BT: jax.Array, *, cfg: GPTConfig) -> jax.Array:
     """The best N_STEPS tokens (T,) after one prompt, with the KV cache."""
-    gpt = bind(GPT, cfg, FLOAT32, params=params)
+    gpt = bind(GPT, cfg, CPU, params=params)
     n_slots = ids_BT.shape[1] + N_STEPS
     x_BTD, cache = gpt.prefill(gpt.embed(ids_BT), n_slots)
 
@@ -156,8 +157,9 @@ def _compare_fine(
 def _fine_logits(
     params: Params, codes_BTQ: jax.Array, codebook: jax.Array, *, cfg: FineGPTConfig
 ) -> jax.Array:
-    fine = bind(FineGPT, cfg, FLOAT32, params=params)
-    return fine.logits(fine(codes_BTQ, codebook), codebook, cfg.output_vocab_size)
+    fine = bind(FineGPT, cfg, CPU, params=params)
+    out_BTD, _ = fine(codes_BTQ, codebook)
+    return fine.logits(out_BTD, codebook, cfg.output_vocab_size)
 
 
 def _compare_codec(
@@ -171,8 +173,10 @@ def _compare_codec(
     audio = reference.decode(torch.from_numpy(codes_BQT)[None], [None]).audio_values
     latents = reference.encoder(audio)
     theirs = torch.stack(reference.quantizer.encode(latents).unbind()[:n_codebooks], dim=1).numpy()
-    ours = encodec.encode(params, jnp.array(audio[0]), cfg=cfg, n_codebooks=n_codebooks)
-    difference = np.asarray(encodec.decode(params, codes_BQT, cfg=cfg)) - audio[0].numpy()
+    encode = jax.jit(encodec.encode, static_argnames=("cfg", "n_codebooks"))
+    decode = jax.jit(encodec.decode, static_argnames=("cfg",))
+    ours = encode(params, jnp.array(audio[0]), cfg=cfg, n_codebooks=n_codebooks)
+    difference = np.asarray(decode(params, codes_BQT, cfg=cfg)) - audio[0].numpy()
     return Comparison(
         stage,
         error=float(abs(difference).max()),

@@ -181,7 +181,7 @@ def _candidates(settings: CorpusSettings) -> Iterator[str]:
             yield sentences.draw(rng)
     path = Path(settings.texts)
     if not path.is_file():
-        raise FileNotFoundError(f"texts={settings.texts!r} is no file")
+        raise FileNotFoundError(f"texts={settings.texts!r} is not a file")
     lines = path.read_text(encoding="utf-8").splitlines()
     yield from filter(None, map(normalize, lines))
 

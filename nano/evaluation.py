@@ -110,7 +110,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
 def read_texts(path: Path) -> list[str]:
     """The lines of a file that hold a word."""
     if not path.is_file():
-        raise FileNotFoundError(f"texts={str(path)!r} is no file")
+        raise FileNotFoundError(f"texts={str(path)!r} is not a file")
     texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     if not (texts := [text for text in texts if normalize(text)]):
         raise ValueError(f"texts={str(path)!r} holds no sentence")

@@ -46,25 +46,6 @@ def compilations() -> Callable[[], int]:
     return lambda: len(_compile_events)
 
 
-@pytest.fixture
-def change_backend(monkeypatch):
-    """Changes choices of this platform for the rest of the test, given as in `Backend`.
-
-    Nothing stays traced, before or after.
-    """
-    import dataclasses
-
-    from bark_jax.runtime import platforms as backend
-
-    def change(**choices):
-        jax.clear_caches()
-        chosen = dataclasses.replace(backend.BACKENDS["cpu"], **choices)
-        monkeypatch.setattr(backend, "current", lambda: chosen)
-
-    yield change
-    jax.clear_caches()
-
-
 @pytest.fixture(scope="session")
 def suno_folder(tmp_path_factory):
     """Tiny random checkpoints in Suno's file formats; see parity/reference.py."""

@@ -18,15 +18,17 @@ def main(devices: int, data: int, model: int, out: str, process: int, count: int
     if count > 1:
         jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=count, process_id=process)
     from bark_jax import Bark
-    from bark_jax.runtime import platforms as backend
 
     mesh = None
     if data * model > 1:
         mesh = jax.make_mesh((data, model), ("data", "model"))
-        # so small that it grows on the way
-        cpu = dataclasses.replace(backend.BACKENDS["cpu"], first_slots=60)
-        backend.BACKENDS["cpu"] = cpu
     bark = Bark.from_pretrained("untrained", mesh=mesh)
+    if mesh is not None:
+        execution = bark.runner.execution
+        # so small that the cache grows on the way
+        small = dataclasses.replace(execution.platform, first_slots=60)
+        execution = dataclasses.replace(execution, platform=small)
+        bark.runner = dataclasses.replace(bark.runner, execution=execution)
     texts = ["one", "two", "three and four", "five", "six", "seven", "eight", "nine"]
     rows = bark.generate(texts, seed=list(range(8)), sampling=SHORT)
     np.savez(

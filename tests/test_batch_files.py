@@ -61,7 +61,7 @@ def test_json_lines_say_what_differs(tmp_path):
         ('{"text": 1}', 'line 1: want a JSON object with a "text"'),
         ("not json", "line 1: Expecting value"),
         ('{"text": "a", "speed": 2}', r"line 1: unknown fields \['speed'\]"),
-        ('{"text": "a", "id": "../b"}', "line 1: id='../b' is taken or is no file name"),
+        ('{"text": "a", "id": "../b"}', "line 1: id='../b' is taken or is not a file name"),
         ('{"text": "a", "id": "b"}\n{"text": "a", "id": "b"}', "line 2: id='b' is taken"),
         ('{"text": "a", "sampling": {"fine": {"temperature": -1}}}', "fine.temperature=-1"),
         ("", "has no lines to speak"),

@@ -223,5 +223,5 @@ def test_coarse_contexts_out_of_range_are_refused(max_history, window, message):
 
 
 def test_coarse_context_defaults():
-    assert check_coarse_context(None, None, LAYOUT) == (630, 60)
-    assert check_coarse_context(60, 708, LAYOUT) == (60, 708)
+    assert check_coarse_context(None, None, LAYOUT) == {"max_history": 630, "window": 60}
+    assert check_coarse_context(60, 708, LAYOUT) == {"max_history": 60, "window": 708}

@@ -140,7 +140,7 @@ def test_missing_vocabulary_is_named(tmp_path):
 )
 def test_file_that_is_no_vocabulary_is_refused(tmp_path, content, match):
     (tmp_path / "vocab.txt").write_bytes(content)
-    with pytest.raises(ValueError, match=f"is no WordPiece vocabulary: .*{match}"):
+    with pytest.raises(ValueError, match=f"is not a WordPiece vocabulary: .*{match}"):
         Tokenizer.from_directory(tmp_path)
 
 

@@ -242,14 +242,14 @@ def test_pickled_voice(library, tmp_path):
     arrays = make_arrays()
     arrays["semantic_prompt"] = np.array([{"any": "object"}], object)
     np.savez(tmp_path / "bad.npz", **arrays)
-    with pytest.raises(VoiceError, match=r"bad\.npz is no readable voice file.*allow_pickle"):
+    with pytest.raises(VoiceError, match=r"bad\.npz is not a readable voice file.*allow_pickle"):
         library.resolve(tmp_path / "bad.npz")
 
 
 def test_file_that_is_one_pickle(library, tmp_path):
     np.save(tmp_path / "bad.npy", np.array([{"any": "object"}], object))
     (tmp_path / "bad.npy").rename(tmp_path / "bad.npz")
-    with pytest.raises(VoiceError, match=r"bad\.npz is no voice file"):
+    with pytest.raises(VoiceError, match=r"bad\.npz is not a voice file"):
         library.resolve(tmp_path / "bad.npz")
 
 
@@ -257,7 +257,7 @@ def test_truncated_file(library, tmp_path):
     np.savez(tmp_path / "bad.npz", **make_arrays())
     content = (tmp_path / "bad.npz").read_bytes()
     (tmp_path / "bad.npz").write_bytes(content[: len(content) // 2])
-    with pytest.raises(VoiceError, match=r"bad\.npz is no voice file .*, or it is cut off"):
+    with pytest.raises(VoiceError, match=r"bad\.npz is not a voice file .*, or it is cut off"):
         library.resolve(tmp_path / "bad.npz")
 
 
@@ -266,5 +266,5 @@ def test_damaged_file(library, tmp_path):
     content = bytearray((tmp_path / "bad.npz").read_bytes())
     content[200] ^= 0xFF  # inside the first array: its checksum no longer fits
     (tmp_path / "bad.npz").write_bytes(content)
-    with pytest.raises(VoiceError, match=r"bad\.npz is no readable voice file"):
+    with pytest.raises(VoiceError, match=r"bad\.npz is not a readable voice file"):
         library.resolve(tmp_path / "bad.npz")

@@ -4,6 +4,7 @@ No two sizes are equal that a mistake could swap. Whatever works here and at Bar
 takes its numbers from the config.
 """
 
+import dataclasses
 import functools
 from fractions import Fraction
 from typing import Any
@@ -24,15 +25,15 @@ from bark_jax.models import encodec
 from bark_jax.models.binding import abstract_params
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
-from bark_jax.models.layers import DTypes
 from bark_jax.params import Params, flatten, unflatten
 from bark_jax.pipeline import Bark
+from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.placement import StageParams
 from bark_jax.sources.voice_library import VoiceLibrary
 from bark_jax.stages.runner import StageRunner
 from bark_jax.text import Tokenizer
 
-F32 = DTypes()
+F32 = Execution.on("cpu")
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"]
 PIECES += [f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
 
@@ -122,18 +123,24 @@ def stage_params(stage: str) -> Params:
     return random_params(MODULES[stage], getattr(CONFIG, stage), F32, seed=seed)
 
 
-def make_bark(*, offload: bool = False, dtypes: DTypes = F32) -> Bark:
+def execution(platform: str = "cpu", **choices: Any) -> Execution:
+    """How a platform computes, in float32, with some choices of its `Platform` changed."""
+    usual = Execution.on(platform, "float32")
+    return dataclasses.replace(usual, platform=dataclasses.replace(usual.platform, **choices))
+
+
+def make_bark(*, offload: bool = False, execution: Execution = F32) -> Bark:
     """A `Bark` on `CONFIG`; the codec stays in float32, as everywhere."""
 
     def load(stage: str) -> Params:
-        dtype = "float32" if stage == "codec" else dtypes.params
+        dtype = "float32" if stage == "codec" else execution.dtypes.params
         return jax.tree.map(lambda leaf: leaf.astype(dtype), stage_params(stage))
 
     runner = StageRunner(
         CONFIG,
         {stage: StageParams(functools.partial(load, stage), offload) for stage in STAGES},
         Tokenizer({piece: index for index, piece in enumerate(PIECES)}),
-        dtypes,
+        execution,
         mesh=None,
     )
     return Bark(runner, VoiceLibrary([], LAYOUT))

@@ -224,15 +224,13 @@ def generate(
     bark: "Bark", texts: Sequence[str], args: argparse.Namespace
 ) -> Iterator[tuple[int, "Generation"]]:
     """What the texts give, by number, as it is ready."""
-    from bark_jax.runtime import platforms as backend
-
     options = {
         "voice": args.voice,
         "seed": [secrets.randbits(32) if args.seed is None else args.seed for _ in texts],
         "sampling": args.sampling,
         "progress": not args.quiet,
     }
-    batch_rows = args.batch_size or backend.current().batch_rows
+    batch_rows = args.batch_size or bark.batch_rows
     if len(texts) > batch_rows:
         yield from bark.stream(texts, batch_rows=batch_rows, **options)
     else:

@@ -167,7 +167,9 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
 
 def _check_file(directory: Path, shard: Shard) -> None:
     if Path(shard.file).name != shard.file:
-        raise ValueError(f"{directory / MANIFEST_FILE} names {shard.file!r}, which is no file name")
+        raise ValueError(
+            f"{directory / MANIFEST_FILE} names {shard.file!r}, which is not a file name"
+        )
     path = directory / shard.file
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing, but {MANIFEST_FILE} lists it")

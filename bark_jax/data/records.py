@@ -183,7 +183,7 @@ def _pack_audio(record: Record) -> bytes:
 def _unpack(packed: bytes) -> dict[str, Any]:
     content = serialization.msgpack_restore(packed)
     if not isinstance(content, dict):
-        raise ValueError(f"it is no map but {type(content).__name__}")
+        raise ValueError(f"it is not a map but {type(content).__name__}")
     return content
 
 

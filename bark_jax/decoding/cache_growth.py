@@ -11,11 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from bark_jax.decoding.loop import Context, round_up
-from bark_jax.runtime import platforms as backend
-from bark_jax.runtime.compiling import jit
+from bark_jax.runtime.platforms import Platform
 
 
-def cache_sizes(n_rows: int, prompt: int, draws: int) -> tuple[int, ...]:
+def cache_sizes(n_rows: int, prompt: int, draws: int, platform: Platform) -> tuple[int, ...]:
     """Slots of the caches that a token loop goes through.
 
     Args:
@@ -24,7 +23,7 @@ def cache_sizes(n_rows: int, prompt: int, draws: int) -> tuple[int, ...]:
       prompt: slots of the prompts.
       draws: tokens that are drawn at most; the last of them is not read.
     """
-    first, whole = backend.current().first_slots, round_up(prompt + draws - 1)
+    first, whole = platform.first_slots, round_up(prompt + draws - 1)
     if whole <= first:
         return (first if 2 * whole > first else whole,)
     sizes, size = [whole], first
@@ -35,13 +34,13 @@ def cache_sizes(n_rows: int, prompt: int, draws: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def most_draws(slots: int, prompt: int) -> int:
+def most_draws(slots: int, prompt: int, platform: Platform) -> int:
     """Tokens that a loop over such a cache may be told to draw: blocks of steps run past it."""
-    return slots - prompt + 1 - (backend.current().block_steps - 1)
+    return slots - prompt + 1 - (platform.block_steps - 1)
 
 
-def stretches(
-    sizes: Sequence[int], prompt: int, draws: int, every: int | None
+def chunks(
+    sizes: Sequence[int], prompt: int, draws: int, every: int | None, platform: Platform
 ) -> Iterator[tuple[int, int]]:
     """Yields (draws until, slots) for each call of a token loop.
 
@@ -49,7 +48,7 @@ def stretches(
     """
     done = 0
     for size in sizes:
-        last = draws if size == sizes[-1] else min(draws, most_draws(size, prompt))
+        last = draws if size == sizes[-1] else min(draws, most_draws(size, prompt, platform))
         while done < last:
             done = last if every is None else min(last, done - done % every + every)
             yield done, size
@@ -76,7 +75,7 @@ def grow(context: Context, slots: int) -> Context:
     )
 
 
-_grow = jit(grow, static_argnames=("slots",))
+_grow = jax.jit(grow, static_argnames=("slots",))
 
 
 def with_slots(context: Context, slots: int) -> Context:

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 
 from bark_jax.models.gpt import GPT, Cache
-from bark_jax.runtime import platforms as backend
 from bark_jax.runtime.compiling import jit
 
 State = TypeVar("State")
@@ -71,20 +70,24 @@ def read_token(model: GPT, token_B: jax.Array, context: Context) -> tuple[jax.Ar
 
 
 def jit_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`jit` of a token loop `function(params, state, …, *, cfg, dtypes)`; `state` is given up."""
+    """`jit` of a token loop `function(params, state, …, *, cfg, execution)`; gives `state` up."""
     return jit(
         function,
-        static_argnames=("cfg", "dtypes"),
+        static_argnames=("cfg",),
         donate_argnames=("state",),
         n_rows=lambda params, state, *args, **kwargs: len(state.context.visible_BM),
     )
 
 
-def repeat(step: Callable[[State], State], state: State, is_running: Callable[[State], Any]):
-    """Applies `step` in scanned blocks while `is_running(state)`, all on the device."""
+def repeat(
+    step: Callable[[State], State],
+    state: State,
+    is_running: Callable[[State], jax.Array],
+    block_steps: int,
+) -> State:
+    """Applies `step` in scanned blocks of so many while `is_running(state)`, all on the device."""
 
     def block(state: State) -> State:
-        length = backend.current().block_steps
-        return jax.lax.scan(lambda s, _: (step(s), None), state, None, length=length)[0]
+        return jax.lax.scan(lambda s, _: (step(s), None), state, None, length=block_steps)[0]
 
     return jax.lax.while_loop(is_running, block, state)

@@ -18,10 +18,10 @@ from bark_jax.decoding.sampling import Filter, filter_logits
 from bark_jax.generation import Generation
 from bark_jax.models.binding import bind
 from bark_jax.models.gpt import GPT
-from bark_jax.models.layers import DTypes
 from bark_jax.params import Params
 from bark_jax.pipeline import Bark
 from bark_jax.runtime.compiling import jit
+from bark_jax.runtime.execution import Execution
 from bark_jax.stages.coarse_plan import flatten, make_plan, segments
 from bark_jax.stages.semantic import prompt
 from bark_jax.text import encode_text
@@ -51,7 +51,7 @@ def semantic_entropy(bark: Bark, made: Generation, voice: Any = None) -> np.ndar
             _filter(sampling),
             jnp.bool_(sampling["allow_early_stop"]),
             cfg=bark.config,
-            dtypes=runner.dtypes,
+            execution=runner.execution,
         )
     return np.asarray(bits_T)[:n_steps]
 
@@ -77,7 +77,7 @@ def coarse_entropy(bark: Bark, made: Generation, voice: Any = None) -> np.ndarra
                 by,
                 jnp.int32(n_done - len(context) + 1),
                 cfg=bark.config,
-                dtypes=bark.runner.dtypes,
+                execution=bark.runner.execution,
             )
             bits.append(np.asarray(bits_T)[len(context) - 1 :][:n_steps])
     return np.concatenate(bits)
@@ -106,12 +106,12 @@ def _score_semantic_fn(
     may_end: jax.Array,
     *,
     cfg: BarkConfig,
-    dtypes: DTypes,
+    execution: Execution,
 ) -> jax.Array:
-    model = bind(GPT, cfg.semantic, dtypes, params=params)
+    model = bind(GPT, cfg.semantic, execution, params=params)
     eos, first = cfg.tokens.semantic_pad_token, cfg.tokens.text_length
     x_BTD = model.embed_merged(ids_BT, cfg.tokens.text_length)[:, : cfg.semantic.block_size]
-    out_BTD, _ = model.prefill(x_BTD, x_BTD.shape[1])
+    out_BTD, _ = model(x_BTD)
     logits_TV = model.logits(out_BTD[0, first:])[:, : eos + 1]
     is_closed_V = ~may_end & (jnp.arange(eos + 1) == eos)
     return _entropy(jnp.where(is_closed_V[None], -jnp.inf, logits_TV), by)
@@ -124,13 +124,13 @@ def _score_coarse_fn(
     first_step: jax.Array,
     *,
     cfg: BarkConfig,
-    dtypes: DTypes,
+    execution: Execution,
 ) -> jax.Array:
     """`first_step` is the number of the draw that follows the first position; it may be < 0."""
-    model = bind(GPT, cfg.coarse, dtypes, params=params)
+    model = bind(GPT, cfg.coarse, execution, params=params)
     layout = cfg.tokens
     Q, V = layout.n_coarse_codebooks, layout.codebook_size
-    out_BTD, _ = model.prefill(model.embed(ids_BT), ids_BT.shape[1])
+    out_BTD, _ = model(model.embed(ids_BT))
     first = layout.coarse_offset(0)
     logits_TQV = model.logits(out_BTD[0], first, Q * V).reshape(-1, Q, V)
     codebook_T = (first_step + jnp.arange(ids_BT.shape[1])) % Q
@@ -138,5 +138,5 @@ def _score_coarse_fn(
     return _entropy(logits_TV, by)
 
 
-_score_semantic = jit(_score_semantic_fn, static_argnames=("cfg", "dtypes"))
-_score_coarse = jit(_score_coarse_fn, static_argnames=("cfg", "dtypes"))
+_score_semantic = jit(_score_semantic_fn, static_argnames=("cfg",))
+_score_coarse = jit(_score_coarse_fn, static_argnames=("cfg",))

@@ -1,4 +1,4 @@
-"""EnCodec: audio to codes and back, as pure functions over a dict of parameters.
+"""EnCodec: audio to codes and back, as pure functions over a dict of parameters, to be jitted.
 
 Always float32 in full precision, whatever the parameters are stored in. Decoding uses only
 `params["decoder"]` and `params["quantizer"]`, encoding only `params["encoder"]` and the latter.
@@ -6,21 +6,15 @@ Source: facebookresearch/encodec @0e2d0ae, encodec/model.py and encodec/quantiza
 model, which neither normalises loudness nor cuts the audio into segments.
 """
 
-import functools
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from bark_jax.config import CodecConfig
 from bark_jax.models import seanet
 from bark_jax.models.binding import M, bind
 from bark_jax.params import Params
-from bark_jax.runtime.sharding import fetch, groups_per_call, split_rows
-
-BUCKET = 64  # frames (0.85 s); the *_rows functions compile one program per multiple of it
+from bark_jax.runtime.sharding import split_rows
 
 
 class Quantizer(nnx.Module):
@@ -76,7 +70,6 @@ class EnCodec(nnx.Module):
         self.decoder = seanet.Decoder(cfg, rngs=rngs)
 
 
-@functools.partial(jax.jit, static_argnames="cfg")
 def decode(
     params: Params, codes_BQT: jax.Array, length_B: jax.Array | None = None, *, cfg: CodecConfig
 ) -> jax.Array:
@@ -99,7 +92,6 @@ def decode(
     return jnp.where(inside_BS, samples_BS, 0)
 
 
-@functools.partial(jax.jit, static_argnames="cfg")
 def encode_latents(
     params: Params, samples_BS: jax.Array, length_B: jax.Array | None = None, *, cfg: CodecConfig
 ) -> jax.Array:
@@ -117,7 +109,6 @@ def encode_latents(
     return _bind(seanet.Encoder, cfg, params["encoder"])(samples_BS, length_B)
 
 
-@functools.partial(jax.jit, static_argnames=("cfg", "n_codebooks"))
 def quantize(
     params: Params, latents_BTL: jax.Array, *, cfg: CodecConfig, n_codebooks: int
 ) -> jax.Array:
@@ -136,84 +127,6 @@ def encode(
     """Turns audio into codes (B, Q, ceil(S / hop_length)) int32; see `encode_latents`."""
     latents_BTL = encode_latents(params, samples_BS, length_B, cfg=cfg)
     return quantize(params, latents_BTL, cfg=cfg, n_codebooks=n_codebooks)
-
-
-def decode_rows(params: Params, rows: Sequence[np.ndarray], cfg: CodecConfig) -> list[np.ndarray]:
-    """Decodes rows of different lengths, all padded to one bucketed length.
-
-    Args:
-      rows: integer codes (Q, T), the same Q and any T ≥ 1 for each.
-    Returns:
-      float32 audio (T · cfg.hop_length,) of each row.
-    Raises:
-      ValueError: a row has no frame, another Q than the first or more than there are codebooks, or
-        a code outside [0, cfg.codebook_size).
-    """
-    if not rows:
-        return []
-    _check_codes(rows, cfg)
-    codes_BQT, length_B = _batch(rows, BUCKET, np.int32)
-    audio = [np.zeros(0, np.float32) for _ in rows]
-    for group in groups_per_call(range(len(rows))):
-        samples_BS = fetch(decode(params, codes_BQT[group], length_B[group], cfg=cfg))
-        for index, samples in zip(group, samples_BS, strict=True):
-            audio[index] = samples[: length_B[index] * cfg.hop_length].copy()
-    return audio
-
-
-def encode_rows(
-    params: Params, rows: Sequence[np.ndarray], cfg: CodecConfig, *, n_codebooks: int
-) -> list[np.ndarray]:
-    """Encodes audio (S,) of different lengths, S ≥ 1, as one batch of a bucketed shape.
-
-    Returns:
-      int32 codes (n_codebooks, ceil(S / cfg.hop_length)) of each row.
-    Raises:
-      ValueError: a row is empty or has more than one axis, or there are too few codebooks.
-    """
-    if not rows:
-        return []
-    for i, row in enumerate(rows):
-        if row.ndim != 1 or not row.size:
-            raise ValueError(f"audio of row {i} has shape {row.shape}, want (S ≥ 1,)")
-    _check_n_codebooks(n_codebooks, cfg)
-    samples_BS, length_B = _batch(rows, BUCKET * cfg.hop_length, np.float32)
-    arrays = jnp.asarray(samples_BS), jnp.asarray(length_B)
-    codes_BQT = encode(params, *arrays, cfg=cfg, n_codebooks=n_codebooks)
-    frames_B = -(-length_B // cfg.hop_length)
-    return [row[:, :n].copy() for row, n in zip(fetch(codes_BQT), frames_B, strict=True)]
-
-
-def _batch(
-    rows: Sequence[np.ndarray], multiple: int, dtype: type[np.generic]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows side by side, zeros behind each, the last axis a multiple; and their lengths."""
-    length_B = np.array([row.shape[-1] for row in rows], np.int32)
-    steps = -(-int(length_B.max()) // multiple) * multiple
-    batch = np.zeros((len(rows), *rows[0].shape[:-1], steps), dtype)
-    for i, row in enumerate(rows):
-        batch[i, ..., : row.shape[-1]] = row
-    return batch, length_B
-
-
-def _check_codes(rows: Sequence[np.ndarray], cfg: CodecConfig) -> None:
-    n_codebooks = rows[0].shape[0]
-    _check_n_codebooks(n_codebooks, cfg)
-    for i, row in enumerate(rows):
-        if row.ndim != 2 or row.shape[0] != n_codebooks or row.shape[1] < 1:
-            raise ValueError(
-                f"codes of row {i} have shape {row.shape}, want ({n_codebooks}, T ≥ 1)"
-            )
-        if row.min() < 0 or row.max() >= cfg.codebook_size:
-            raise ValueError(
-                f"codes of row {i} run from {row.min()} to {row.max()}, want 0 … "
-                f"{cfg.codebook_size - 1}"
-            )
-
-
-def _check_n_codebooks(n_codebooks: int, cfg: CodecConfig) -> None:
-    if not 1 <= n_codebooks <= cfg.n_codebooks:
-        raise ValueError(f"got {n_codebooks} codebooks, want 1 … {cfg.n_codebooks}")
 
 
 def _bind(make: type[M], cfg: CodecConfig, params: Params) -> M:

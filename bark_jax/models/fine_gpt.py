@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from bark_jax.config import FineGPTConfig
-from bark_jax.models.attention import attend_all
-from bark_jax.models.layers import Block, DTypes, Embedding, LayerNorm, matmul
+from bark_jax.models.forward import Seen, Watch, run_blocks
+from bark_jax.models.layers import Block, Embedding, LayerNorm
+from bark_jax.runtime.execution import Execution
 
 
 class FineGPT(nnx.Module):
@@ -19,22 +20,22 @@ class FineGPT(nnx.Module):
     the checkpoint's `lm_heads` are not stored. LayerNorms always have a bias here.
     """
 
-    def __init__(self, cfg: FineGPTConfig, dtypes: DTypes, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, cfg: FineGPTConfig, execution: Execution, *, rngs: nnx.Rngs) -> None:
         if cfg.input_vocab_size != cfg.output_vocab_size:
             raise ValueError(
                 f"tied heads want output_vocab_size={cfg.output_vocab_size} equal to "
                 f"input_vocab_size={cfg.input_vocab_size}"
             )
-        self.dtypes = dtypes
+        self.execution = execution
         self.wtes = nnx.List(
             [
-                Embedding(cfg.input_vocab_size, cfg.n_embd, dtypes, rngs=rngs)
+                Embedding(cfg.input_vocab_size, cfg.n_embd, execution, rngs=rngs)
                 for _ in range(cfg.n_codes_total)
             ]
         )
-        self.wpe = Embedding(cfg.block_size, cfg.n_embd, dtypes, rngs=rngs)
-        self.h = nnx.List([Block(cfg, True, dtypes, rngs=rngs) for _ in range(cfg.n_layer)])
-        self.ln_f = LayerNorm(cfg.n_embd, True, dtypes)
+        self.wpe = Embedding(cfg.block_size, cfg.n_embd, execution, rngs=rngs)
+        self.h = nnx.List([Block(cfg, True, execution, rngs=rngs) for _ in range(cfg.n_layer)])
+        self.ln_f = LayerNorm(cfg.n_embd, True, execution)
 
     def embed(self, codes_BTQ: jax.Array, codebook: jax.Array) -> jax.Array:
         """Embeddings (B, T, D), positions included, for predicting `codebook` (traced int).
@@ -48,19 +49,33 @@ class FineGPT(nnx.Module):
             x_BTD += jnp.where(q <= codebook, table(codes_BTQ[:, :, q]), 0.0)
         return x_BTD + self.wpe(jnp.arange(T))[None]
 
-    def __call__(self, codes_BTQ: jax.Array, codebook: jax.Array) -> jax.Array:
-        """Normalised output (B, T, D) for predicting `codebook` (traced int, 1 … Q-1)."""
+    def __call__(
+        self,
+        codes_BTQ: jax.Array,
+        codebook: jax.Array,
+        *,
+        remat: bool = False,
+        watch: Watch | None = None,
+    ) -> tuple[jax.Array, Seen]:
+        """Reads all frames to predict `codebook` (traced int, 1 … Q-1).
 
-        def attend(q_BTHK, k_BTHK, v_BTHK):
-            return attend_all(q_BTHK, k_BTHK, v_BTHK, is_causal=False, dtypes=self.dtypes)
-
-        x_BTD = self.embed(codes_BTQ, codebook)
-        for block in self.h:
-            x_BTD = block(x_BTD, attend)
-        return self.ln_f(x_BTD)
+        Args:
+          remat, watch: as in `GPT.__call__`.
+        Returns:
+          The last layer's normalised output (B, T, D), and what `watch` kept.
+        """
+        x_BTD, seen = run_blocks(
+            self.h,
+            self.embed(codes_BTQ, codebook),
+            self.execution,
+            is_causal=False,
+            remat=remat,
+            watch=watch,
+        )
+        return self.ln_f(x_BTD), seen
 
     def logits(self, x: jax.Array, codebook: jax.Array, count: int) -> jax.Array:
         """Scores (…, V) of the first `count` codes of `codebook` (traced int)."""
         # selected, not stacked and indexed: XLA kept a copy of all tables for the whole window
         tables = (table.weight[...][:count] for table in self.wtes)
-        return matmul(x, jax.lax.select_n(codebook, *tables), self.dtypes.compute)
+        return self.execution.linear(x, jax.lax.select_n(codebook, *tables))

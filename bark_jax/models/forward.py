@@ -1,52 +1,58 @@
-"""Whole sequences through the transformers, as training wants them: every position's output.
+"""Whole sequences through a transformer's layers: every position's output, and a look on the way.
 
-The same modules as in decoding; a test compares both paths' logits. What is added here is
-rematerialisation, and a look at the attention of single layers.
+What training, scoring and verification use; decoding reads prompts and single positions
+(`gpt.py`), and tests compare the two.
 """
 
 from collections.abc import Callable, Sequence
 
 import jax
-import jax.numpy as jnp
 
-from bark_jax.models.attention import attend_all
-from bark_jax.models.layers import Block, DTypes
+from bark_jax.models.layers import Block
+from bark_jax.runtime.execution import Execution
 
-# (layer, q_BTHK, k_BTHK) -> what is to be added to the loss, float32 []
-Watch = Callable[[int, jax.Array, jax.Array], jax.Array]
+# (name, array) -> what is to be kept under that name, None for nothing. Names of layer i are
+# h.i.attn.{q,k,v}, h.i.attn.out, h.i.mlp.out and h.i.resid; q, k and v are (B, T, H, K), all others
+# (B, T, D).
+Watch = Callable[[str, jax.Array], jax.Array | None]
+Seen = dict[str, jax.Array]  # what a `Watch` kept
 
 
 def run_blocks(
     blocks: Sequence[Block],
     x_BTD: jax.Array,
+    execution: Execution,
     *,
     is_causal: bool,
-    dtypes: DTypes,
-    remat: bool = False,
-    watch: Watch | None = None,
-) -> tuple[jax.Array, jax.Array]:
+    remat: bool,
+    watch: Watch | None,
+) -> tuple[jax.Array, Seen]:
     """Runs embeddings (positions included) through all blocks.
 
     Args:
       remat: keep only each block's input for the backward pass and compute the rest again.
-      watch: called with every layer's queries and keys.
+      watch: sees the named intermediates.
     Returns:
-      The last block's output (B, T, D), not normalised, and the sum of what `watch` gave.
+      The last block's output (B, T, D), not normalised, and what `watch` kept.
     """
-    seen = jnp.float32(0)
+    seen: Seen = {}
     for layer, block in enumerate(blocks):
 
-        def run(x_BTD: jax.Array, layer=layer, block=block) -> tuple[jax.Array, jax.Array]:
-            extra = jnp.float32(0)
+        def run(x_BTD: jax.Array, layer: int = layer, block: Block = block):
+            kept: Seen = {}  # returned, for with `remat` nothing else may leave this function
 
-            def attend(q_BTHK, k_BTHK, v_BTHK):
-                nonlocal extra
-                if watch is not None:
-                    extra = watch(layer, q_BTHK, k_BTHK)
-                return attend_all(q_BTHK, k_BTHK, v_BTHK, is_causal=is_causal, dtypes=dtypes)
+            def note(name: str, value: jax.Array) -> None:
+                name = f"h.{layer}.{name}"
+                if watch is not None and (wanted := watch(name, value)) is not None:
+                    kept[name] = wanted
 
-            return block(x_BTD, attend), extra
+            def attend(q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array) -> jax.Array:
+                for name, value in (("q", q_BTHK), ("k", k_BTHK), ("v", v_BTHK)):
+                    note(f"attn.{name}", value)
+                return execution.attend_sequence(q_BTHK, k_BTHK, v_BTHK, is_causal=is_causal)
 
-        x_BTD, extra = (jax.checkpoint(run) if remat else run)(x_BTD)
-        seen += extra
+            return block(x_BTD, attend, note), kept
+
+        x_BTD, kept = (jax.checkpoint(run) if remat else run)(x_BTD)
+        seen |= kept
     return x_BTD, seen

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from bark_jax.config import GPTConfig
-from bark_jax.models.attention import attend_all, attend_cache
-from bark_jax.models.cache import LayerCache, cache_of_prompt
-from bark_jax.models.layers import Block, DTypes, Embedding, LayerNorm, Linear, matmul
+from bark_jax.formulations.interface import LayerCache
+from bark_jax.models.forward import Seen, Watch, run_blocks
+from bark_jax.models.layers import Block, Embedding, LayerNorm, Linear
+from bark_jax.runtime.execution import Execution
 
 Cache = tuple[LayerCache, ...]  # one per layer
 
@@ -19,13 +20,13 @@ Cache = tuple[LayerCache, ...]  # one per layer
 class GPT(nnx.Module):
     """Pre-norm GPT with learned absolute positions and an untied head without bias."""
 
-    def __init__(self, cfg: GPTConfig, dtypes: DTypes, *, rngs: nnx.Rngs) -> None:
-        self.dtypes = dtypes
-        self.wte = Embedding(cfg.input_vocab_size, cfg.n_embd, dtypes, rngs=rngs)
-        self.wpe = Embedding(cfg.block_size, cfg.n_embd, dtypes, rngs=rngs)
-        self.h = nnx.List([Block(cfg, cfg.bias, dtypes, rngs=rngs) for _ in range(cfg.n_layer)])
-        self.ln_f = LayerNorm(cfg.n_embd, cfg.bias, dtypes)
-        self.lm_head = Linear(cfg.n_embd, cfg.output_vocab_size, False, dtypes, rngs=rngs)
+    def __init__(self, cfg: GPTConfig, execution: Execution, *, rngs: nnx.Rngs) -> None:
+        self.execution = execution
+        self.wte = Embedding(cfg.input_vocab_size, cfg.n_embd, execution, rngs=rngs)
+        self.wpe = Embedding(cfg.block_size, cfg.n_embd, execution, rngs=rngs)
+        self.h = nnx.List([Block(cfg, cfg.bias, execution, rngs=rngs) for _ in range(cfg.n_layer)])
+        self.ln_f = LayerNorm(cfg.n_embd, cfg.bias, execution)
+        self.lm_head = Linear(cfg.n_embd, cfg.output_vocab_size, False, execution, rngs=rngs)
 
     def embed(self, ids_BT: jax.Array) -> jax.Array:
         """Token embeddings, without positions."""
@@ -41,6 +42,23 @@ class GPT(nnx.Module):
         both_BTD = x_BTD[:, :length] + x_BTD[:, length : 2 * length]
         return jnp.concatenate([both_BTD, x_BTD[:, 2 * length :]], axis=1)
 
+    def __call__(
+        self, x_BTD: jax.Array, *, remat: bool = False, watch: Watch | None = None
+    ) -> tuple[jax.Array, Seen]:
+        """Runs a sequence of embeddings from position 0 on.
+
+        Args:
+          remat: compute activations twice in training, to save memory.
+          watch: sees named intermediates, see `forward.Watch`.
+        Returns:
+          The last layer's normalised output (B, T, D), and what `watch` kept.
+        """
+        x_BTD = x_BTD + self.wpe(jnp.arange(x_BTD.shape[1]))[None]
+        x_BTD, seen = run_blocks(
+            self.h, x_BTD, self.execution, is_causal=True, remat=remat, watch=watch
+        )
+        return self.ln_f(x_BTD), seen
+
     def prefill(self, x_BPD: jax.Array, slots: int) -> tuple[jax.Array, Cache]:
         """Runs a prompt of embeddings from position 0 on.
 
@@ -52,9 +70,9 @@ class GPT(nnx.Module):
         caches: list[LayerCache] = []
         for block in self.h:
 
-            def attend(q_BPHK, k_BPHK, v_BPHK):
-                caches.append(cache_of_prompt(k_BPHK, v_BPHK, slots, self.dtypes.cache))
-                return attend_all(q_BPHK, k_BPHK, v_BPHK, is_causal=True, dtypes=self.dtypes)
+            def attend(q_BPHK: jax.Array, k_BPHK: jax.Array, v_BPHK: jax.Array) -> jax.Array:
+                caches.append(self.execution.cache_of_prompt(k_BPHK, v_BPHK, slots))
+                return self.execution.attend_sequence(q_BPHK, k_BPHK, v_BPHK, is_causal=True)
 
             x_BPD = block(x_BPD, attend)
         return self.ln_f(x_BPD), tuple(caches)
@@ -76,9 +94,11 @@ class GPT(nnx.Module):
         caches: list[LayerCache] = []
         for block, layer in zip(self.h, cache, strict=True):
 
-            def attend(q_B1HK, k_B1HK, v_B1HK, layer=layer):
-                mixed_B1HK, layer = attend_cache(
-                    q_B1HK, k_B1HK, v_B1HK, layer, visible_BM, slot, dtypes=self.dtypes
+            def attend(
+                q_B1HK: jax.Array, k_B1HK: jax.Array, v_B1HK: jax.Array, layer: LayerCache = layer
+            ) -> jax.Array:
+                mixed_B1HK, layer = self.execution.attend_cache(
+                    q_B1HK, k_B1HK, v_B1HK, layer, visible_BM, slot
                 )
                 caches.append(layer)
                 return mixed_B1HK
@@ -86,9 +106,11 @@ class GPT(nnx.Module):
             x_B1D = block(x_B1D, attend)
         return self.ln_f(x_B1D)[:, 0], tuple(caches)
 
-    def logits(self, x_BD: jax.Array, first: jax.Array | int = 0, count: int | None = None):
+    def logits(
+        self, x_BD: jax.Array, first: jax.Array | int = 0, count: int | None = None
+    ) -> jax.Array:
         """Scores of `count` ids from `first` on (all without `count`), float32."""
         weight_VD = self.lm_head.weight[...]
         if count is not None:
             weight_VD = jax.lax.dynamic_slice_in_dim(weight_VD, first, count)
-        return matmul(x_BD, weight_VD, self.dtypes.compute)
+        return self.execution.linear(x_BD, weight_VD)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bark_jax.models.encodec import BUCKET
 from bark_jax.pipeline import Bark
+from bark_jax.stages.codec import BUCKET
 
 
 def plan_batches(lengths: Sequence[int], bucket: int, most: int) -> list[list[int]]:

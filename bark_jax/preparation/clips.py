@@ -45,7 +45,7 @@ def read_clip(path: Path, settings: ClipSettings) -> Clip:
 
     Raises:
       OSError: the file cannot be read.
-      ValueError: it is no audio, silent, not finite, too short or too long; says which.
+      ValueError: it is not audio, silent, not finite, too short or too long; says which.
     """
     import soxr
 
@@ -69,7 +69,7 @@ def _read_mono(path: Path, max_s: float) -> tuple[np.ndarray, int]:
     import soundfile
 
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is no file")
+        raise FileNotFoundError(f"{path} is not a file")
     try:
         with soundfile.SoundFile(path) as file:
             if (duration_s := file.frames / file.samplerate) > max_s:
@@ -77,7 +77,7 @@ def _read_mono(path: Path, max_s: float) -> tuple[np.ndarray, int]:
             samples = file.read(dtype="float32", always_2d=True)
             return samples.mean(axis=1), file.samplerate
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"it is no audio that libsndfile can read: {error}") from error
+        raise ValueError(f"it is not audio that libsndfile can read: {error}") from error
 
 
 def _loud_part(audio: np.ndarray, settings: ClipSettings) -> tuple[int, int]:

@@ -65,7 +65,7 @@ def read_corpus(path: Path) -> Corpus:
       ValueError: another kind of file, not UTF-8, or no usable row.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"manifest={str(path)!r} is no file")
+        raise FileNotFoundError(f"manifest={str(path)!r} is not a file")
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
@@ -106,7 +106,7 @@ def read_phones(value: str | Sequence[Any]) -> tuple[Phone, ...]:
     The first begins at 0 s, each other one where the one before it ends.
 
     Raises:
-      ValueError: an end is no number or not later than the one before.
+      ValueError: an end is not a number or not later than the one before.
     """
     pairs = (
         [pair.rpartition(":")[::2] for pair in value.split()] if isinstance(value, str) else value
@@ -133,9 +133,9 @@ def _json_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            yield number, f"it is no JSON: {error}"
+            yield number, f"it is not JSON: {error}"
             continue
-        yield number, row if isinstance(row, dict) else f"it is no object: {line[:40]}"
+        yield number, row if isinstance(row, dict) else f"it is not an object: {line[:40]}"
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:

@@ -51,7 +51,7 @@ def distill(settings: DistillSettings) -> Manifest:
     """
     path = Path(settings.texts)
     if not path.is_file():
-        raise FileNotFoundError(f"texts={settings.texts!r} is no file")
+        raise FileNotFoundError(f"texts={settings.texts!r} is not a file")
     sampling = SamplingConfig.of(settings.sampling)
     lines = read_lines(path, voice=settings.voice, seed=settings.seed, sampling=sampling)
     chunks = plan_chunks(
@@ -115,7 +115,7 @@ def _facts(settings: DistillSettings, lines: Sequence[Line], bark: Bark) -> dict
         "program": "distill_data/1",
         "texts_sha256": hashlib.sha256(content.encode()).hexdigest(),
         "model_sha256": model_sha256(bark),
-        "dtype": bark.runner.dtypes.params,
+        "dtype": bark.runner.execution.dtypes.params,
         "text_vocab_sha256": bark.runner.tokenizer.sha256,
         "require_eos": settings.require_eos,
         "min_s": settings.min_s,

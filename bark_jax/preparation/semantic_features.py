@@ -67,7 +67,7 @@ def stack_context(vectors: np.ndarray, n_frames: int) -> np.ndarray:
 
 
 def _frames(audio: np.ndarray, n: int, cfg: FeatureConfig) -> np.ndarray:
-    """Windows (n, samples) around the middle of each token; 49.9 a second is no whole hop."""
+    """Windows (n, samples) around the middle of each token; 49.9 a second is not a whole hop."""
     size = len(_window(cfg))
     middle = np.rint(token_times(n, cfg.rate_hz) * cfg.sample_rate).astype(int)
     padded = np.pad(audio, size)  # silence before the beginning and after the end

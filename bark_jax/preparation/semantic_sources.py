@@ -89,7 +89,7 @@ def _load_vector(path: Path) -> np.ndarray:
         # Mapped, so that a header that lies cannot ask for memory.
         array = np.load(path, allow_pickle=False, mmap_mode="r")
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"semantic: {path} is no .npy file of numbers: {error}") from error
+        raise ValueError(f"semantic: {path} is not an .npy file of numbers: {error}") from error
     if not isinstance(array, np.ndarray) or array.ndim != 1:
         raise ValueError(f"semantic has shape {getattr(array, 'shape', None)}, want (N,)")
     return array

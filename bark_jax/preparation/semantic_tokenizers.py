@@ -204,7 +204,7 @@ def load_tokenizer(directory: Path) -> KMeansTokenizer | PhoneTokenizer:
     """
     path = directory / CONFIG_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"{directory} is no semantic tokenizer: it has no {CONFIG_FILE}")
+        raise FileNotFoundError(f"{directory} is not a semantic tokenizer: it has no {CONFIG_FILE}")
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
         if (found := settings["format"]) != FORMAT:

@@ -33,14 +33,14 @@ def build(sweep_dir: Path, out: Path | None = None) -> Path:
       sweep_dir: the folder of a sweep, under way or ended.
       out: where the report goes; `sweep_dir/report` if not given.
     Raises:
-      ValueError: there are no results, or `out` is there and is no report.
+      ValueError: there are no results, or `out` is there and is not a report.
     """
     rows = gather(sweep_dir) if sweep_dir.is_dir() else []
     if not rows:
         raise ValueError(f"{sweep_dir} holds no results of a sweep: no */{METRICS_FILE}")
     out = out or sweep_dir / "report"
     if out.exists() and not (out / "data.js").is_file():
-        raise ValueError(f"{out} is there and is no report: choose another place")
+        raise ValueError(f"{out} is there and is not a report: choose another place")
     write_results(sweep_dir, rows)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:

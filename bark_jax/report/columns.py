@@ -15,7 +15,7 @@ class Columns:
     swept: list[str]  # settings of which points differ
     constant: dict[str, Any]  # settings of all points
     metrics: list[str]  # numbers
-    words: list[str]  # results that are no numbers, such as transcripts
+    words: list[str]  # results that are not numbers, such as transcripts
 
 
 def columns_of(rows: Sequence[Row]) -> Columns:

@@ -1,16 +1,18 @@
 """`jax.jit` as this package uses it, and the compile cache that makes the second run quick."""
 
+import contextlib
 import functools
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 
-from bark_jax.runtime import platforms as backend
+from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.paths import cache_path
+from bark_jax.runtime.platforms import Options, Platform
 
 CACHE_SWITCH = "BARK_JAX_COMPILE_CACHE"  # environment variable; "off" switches the cache off
 _NOTICE_AFTER_S = 2.0
@@ -23,42 +25,65 @@ def jit(
     donate_argnames: Sequence[str] = (),
     n_rows: Callable[..., int] | None = None,
 ) -> Callable[..., Any]:
-    """`jax.jit` with the compiler options of the platform in use, looked up at the first call.
+    """`jax.jit` of a function with a keyword argument `execution`, static as its name says.
 
-    A call that spends seconds on compiling says so on stderr.
+    The compiler's options are those of the execution's platform. A call that spends seconds on
+    compiling says so on stderr.
 
     Args:
+      static_argnames: besides `execution`.
       n_rows: of a token loop, tells the batch size from a call's arguments: a single row has
         options of its own.
     """
 
     @functools.cache
-    def compiled(platform: str, is_lone_row: bool = False) -> Callable[..., Any]:
-        of = backend.BACKENDS[platform]
+    def compiled(options: Options) -> Callable[..., Any]:
         return jax.jit(
             function,
-            static_argnames=tuple(static_argnames),
+            static_argnames=("execution", *static_argnames),
             donate_argnames=tuple(donate_argnames),
-            compiler_options={
-                **of.compiler_options,
-                **(of.lone_row_options if is_lone_row else {}),
-            },
+            compiler_options=dict(options),
         )
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        # Dispatch returns at once unless the program has to be compiled first.
-        notice = threading.Timer(_NOTICE_AFTER_S, _say_compiling, [function.__module__])
-        notice.daemon = True
-        notice.start()
-        try:
-            is_lone_row = n_rows is not None and n_rows(*args, **kwargs) == 1
-            return compiled(jax.default_backend(), is_lone_row)(*args, **kwargs)
-        finally:
-            notice.cancel()
+    def for_platform(platform: Platform, is_single_row: bool = False) -> Callable[..., Any]:
+        options = platform.compiler_options
+        return compiled(options + platform.single_row_options if is_single_row else options)
 
-    call.compiled = compiled  # type: ignore[attr-defined]  # for inspection and ahead-of-time use
+    seen: set[Any] = set()  # what has been called before, and so is compiled
+
+    @functools.wraps(function)
+    def call(*args: Any, execution: Execution, **kwargs: Any) -> Any:
+        is_single_row = n_rows is not None and n_rows(*args, **kwargs) == 1
+        jitted = for_platform(execution.platform, is_single_row)
+        signature = _signature((args, kwargs, execution, is_single_row))
+        if signature in seen:
+            return jitted(*args, execution=execution, **kwargs)
+        with _notice(function.__module__):
+            made = jitted(*args, execution=execution, **kwargs)
+        seen.add(signature)
+        return made
+
+    call.for_platform = for_platform  # type: ignore[attr-defined]  # for ahead-of-time use
     return call
+
+
+def _signature(tree: Any) -> Any:
+    """Equal for arguments that share a compiled program; a mesh in use is part of it."""
+    leaves, structure = jax.tree.flatten(tree)
+    shapes = tuple((leaf.shape, leaf.dtype) if hasattr(leaf, "shape") else leaf for leaf in leaves)
+    return structure, shapes, jax.sharding.get_abstract_mesh()
+
+
+@contextlib.contextmanager
+def _notice(module: str) -> Iterator[None]:
+    """Says that a stage is being compiled, once that has taken a while."""
+    timer = threading.Timer(_NOTICE_AFTER_S, _say_compiling, [module])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def enable_cache() -> None:

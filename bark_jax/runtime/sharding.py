@@ -11,8 +11,6 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from bark_jax.runtime import platforms as backend
-
 DATA, MODEL = "data", "model"
 
 # The first pattern that fits the parameter's dotted name decides; others lie whole on every device.
@@ -50,25 +48,19 @@ def sharding_of(mesh: Mesh, name: str) -> NamedSharding:
 
 def row_multiple() -> int:
     """Devices that the rows of a batch are split over, with the mesh in use; 1 without one."""
-    return _devices_along(DATA)
+    return dict(jax.sharding.get_abstract_mesh().shape).get(DATA, 1)
 
 
-def splits_weights() -> bool:
-    """Whether the mesh in use splits weights."""
-    return _devices_along(MODEL) > 1
-
-
-def _devices_along(axis: str) -> int:
-    return dict(jax.sharding.get_abstract_mesh().shape).get(axis, 1)
-
-
-def groups_per_call(rows: Sequence[int]) -> list[list[int]]:
+def groups_per_call(rows: Sequence[int], parallel_rows: int) -> list[list[int]]:
     """Rows in groups for one call each of the fine model or of the codec.
 
     A group has a power of two of rows, so that few batch sizes compile: the last one is filled up
     with its first row.
+
+    Args:
+      parallel_rows: of a call on one device; every device of a mesh gets at least one.
     """
-    most = max(backend.current().parallel_rows, row_multiple())
+    most = max(parallel_rows, row_multiple())
     groups = [list(rows[i : i + most]) for i in range(0, len(rows), most)]
     for group in groups:
         group += group[:1] * (2 ** (len(group) - 1).bit_length() - len(group))

@@ -61,7 +61,7 @@ def resolve_model(
         return _from_directory(directory, progress)
     if not isinstance(source, str) or not REPO_ID.fullmatch(source):
         raise ModelNotFoundError(
-            f'{str(source)!r} is no directory, nor "nano", nor a repository such as suno/bark'
+            f'{str(source)!r} is not a directory, nor "nano", nor a repository such as suno/bark'
         )
     with _progress_bars(progress):
         return _from_hub(HubRepo(source, revision, local_files_only), progress)

@@ -20,8 +20,8 @@ from bark_jax.models.binding import abstract_params
 from bark_jax.models.encodec import EnCodec
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
-from bark_jax.models.layers import DTypes
 from bark_jax.params import Params, flatten, unflatten
+from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.paths import build_once, cache_path
 from bark_jax.text import VOCAB_FILE
 
@@ -53,11 +53,11 @@ def write_random(
     (directory / "tokenizer").mkdir(parents=True)
     text = "\n".join(vocabulary()) + "\n"
     (directory / "tokenizer" / VOCAB_FILE).write_text(text, encoding="utf-8")
-    dtypes = DTypes()
+    execution = Execution.on("cpu")
     models = {
-        "semantic": (GPT, config.semantic, dtypes),
-        "coarse": (GPT, config.coarse, dtypes),
-        "fine": (FineGPT, config.fine, dtypes),
+        "semantic": (GPT, config.semantic, execution),
+        "coarse": (GPT, config.coarse, execution),
+        "fine": (FineGPT, config.fine, execution),
         "codec": (EnCodec, config.codec),
     }
     rng = np.random.default_rng(0)

@@ -142,7 +142,7 @@ class _HubVoices:
         try:
             return np.load(path, allow_pickle=False)
         except Exception as error:
-            raise VoiceError(f"{path} is no readable array (.npy): {error}") from error
+            raise VoiceError(f"{path} is not a readable array (.npy): {error}") from error
 
 
 def _package_presets(layout: TokenLayout) -> list[Path]:

@@ -46,8 +46,8 @@ def check_equal_codebooks(name: str, rows: Sequence[np.ndarray]) -> None:
 
 def check_coarse_context(
     max_history: int | None, window: int | None, layout: TokenLayout
-) -> tuple[int, int]:
-    """Lengths of the coarse context, defaults filled in."""
+) -> dict[str, int]:
+    """Lengths of the coarse context, defaults filled in, as the coarse stage takes them."""
     max_history = layout.max_coarse_history if max_history is None else max_history
     window = layout.coarse_window if window is None else window
     low, high = layout.min_coarse_history, layout.max_coarse_history
@@ -61,4 +61,4 @@ def check_coarse_context(
             f"window={window} is not in 1 … {layout.max_coarse_input - max_history} "
             f"(max_history + window <= {layout.max_coarse_input})"
         )
-    return max_history, window
+    return {"max_history": max_history, "window": window}

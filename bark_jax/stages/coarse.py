@@ -5,8 +5,7 @@ Differs: batched; the context is read anew only when its beginning has moved (co
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import flax.struct
 import jax
@@ -14,16 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from bark_jax.config import BarkConfig, TokenLayout
-from bark_jax.decoding.cache_growth import cache_sizes, stretches, with_slots
+from bark_jax.decoding.cache_growth import cache_sizes, chunks, with_slots
 from bark_jax.decoding.loop import Context, jit_loop, read_prompt, read_token, repeat, round_up
 from bark_jax.decoding.noise import Noise
 from bark_jax.decoding.sampling import Filter, draw, filter_logits
 from bark_jax.models.binding import bind
 from bark_jax.models.gpt import GPT
-from bark_jax.models.layers import DTypes
 from bark_jax.params import Params
 from bark_jax.runtime.compiling import jit
+from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.sharding import fetch, split_rows
+from bark_jax.sampling_config import Rows
 from bark_jax.stages.coarse_plan import CoarsePlan, segments, unflatten
 
 
@@ -39,11 +39,11 @@ class State:
 def generate_coarse(
     params: Params,
     plans: Sequence[CoarsePlan],
-    rows: Mapping[str, Sequence[Any]],
+    rows: Rows,
     noise: Noise,
     *,
     cfg: BarkConfig,
-    dtypes: DTypes,
+    execution: Execution,
     window: int,
     report: Callable[[int], None] | None = None,
 ) -> list[np.ndarray]:
@@ -63,7 +63,16 @@ def generate_coarse(
     for n_done, n_steps in segments(plans, window):
         ids_BP, length_B = _contexts(plans, made_BN, n_done)
         new_BN = _run_segment(
-            params, ids_BP, length_B, by, noise, n_done, n_steps, report, cfg=cfg, dtypes=dtypes
+            params,
+            ids_BP,
+            length_B,
+            by,
+            noise,
+            n_done,
+            n_steps,
+            report,
+            cfg=cfg,
+            execution=execution,
         )
         made_BN = np.concatenate([made_BN[:, :n_done], new_BN], axis=1)
     return [
@@ -93,16 +102,26 @@ def _contexts(
 
 
 def _run_segment(
-    params, ids_BP, length_B, by, noise, n_done, n_steps, report, *, cfg, dtypes
+    params: Params,
+    ids_BP: np.ndarray,
+    length_B: np.ndarray,
+    by: Filter,
+    noise: Noise,
+    n_done: int,
+    n_steps: int,
+    report: Callable[[int], None] | None,
+    *,
+    cfg: BarkConfig,
+    execution: Execution,
 ) -> np.ndarray:
     """Ids (B, n_steps) that follow the contexts."""
-    static = {"cfg": cfg, "dtypes": dtypes}
+    static = {"cfg": cfg, "execution": execution}
     B, P = ids_BP.shape
     first = jnp.int32(n_done)
-    sizes = cache_sizes(B, P, n_steps)
+    sizes = cache_sizes(B, P, n_steps, execution.platform)
     state = begin(params, ids_BP, length_B, by, noise, first, slots=sizes[0], **static)
     every = None if report is None else 32
-    for until, slots in stretches(sizes, P, n_steps, every):
+    for until, slots in chunks(sizes, P, n_steps, every, execution.platform):
         state = dataclasses.replace(state, context=with_slots(state.context, slots))
         state = advance(params, state, by, noise, first, jnp.int32(until), **static)
         if report is not None:
@@ -111,9 +130,20 @@ def _run_segment(
     return fetch(state.tokens_BN)[:, :n_steps]
 
 
-def _begin_fn(params, ids_BP, length_B, by, noise, first, *, cfg, dtypes, slots) -> State:
+def _begin_fn(
+    params: Params,
+    ids_BP: jax.Array,
+    length_B: jax.Array,
+    by: Filter,
+    noise: Noise,
+    first: jax.Array,
+    *,
+    cfg: BarkConfig,
+    execution: Execution,
+    slots: int,
+) -> State:
     """Reads the contexts and draws the next token of every row, which is number `first`."""
-    model = bind(GPT, cfg.coarse, dtypes, params=params)
+    model = bind(GPT, cfg.coarse, execution, params=params)
     ids_BP = split_rows(ids_BP)
     out_BD, context = read_prompt(model, model.embed(ids_BP), length_B, slots)
     # room for any segment, so that more of them share a program
@@ -122,9 +152,19 @@ def _begin_fn(params, ids_BP, length_B, by, noise, first, *, cfg, dtypes, slots)
     return _append(model, out_BD, state, by, noise, first, cfg.tokens)
 
 
-def _continue_fn(params, state, by, noise, first, until, *, cfg, dtypes) -> State:
+def _continue_fn(
+    params: Params,
+    state: State,
+    by: Filter,
+    noise: Noise,
+    first: jax.Array,
+    until: jax.Array,
+    *,
+    cfg: BarkConfig,
+    execution: Execution,
+) -> State:
     """Draws on until every row has `until` new tokens."""
-    model = bind(GPT, cfg.coarse, dtypes, params=params)
+    model = bind(GPT, cfg.coarse, execution, params=params)
 
     def step(state: State) -> State:
         last_B = jax.lax.dynamic_index_in_dim(state.tokens_BN, state.n - 1, 1, keepdims=False)
@@ -133,14 +173,22 @@ def _continue_fn(params, state, by, noise, first, until, *, cfg, dtypes) -> Stat
             model, out_BD, dataclasses.replace(state, context=context), by, noise, first, cfg.tokens
         )
 
-    return repeat(step, state, lambda state: state.n < until)
+    return repeat(step, state, lambda state: state.n < until, execution.platform.block_steps)
 
 
-begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "slots"))
+begin = jit(_begin_fn, static_argnames=("cfg", "slots"))
 advance = jit_loop(_continue_fn)
 
 
-def _append(model, out_BD, state: State, by, noise, first, layout: TokenLayout) -> State:
+def _append(
+    model: GPT,
+    out_BD: jax.Array,
+    state: State,
+    by: Filter,
+    noise: Noise,
+    first: jax.Array,
+    layout: TokenLayout,
+) -> State:
     """Draws one code for every row. Codebooks take turns, and only theirs is scored."""
     step = first + state.n
     offset = layout.coarse_offset(0) + step % layout.n_coarse_codebooks * layout.codebook_size

@@ -16,9 +16,9 @@ from bark_jax.decoding.noise import InjectedNoise, KeyNoise, Noise
 from bark_jax.decoding.sampling import draw
 from bark_jax.models.binding import bind
 from bark_jax.models.fine_gpt import FineGPT
-from bark_jax.models.layers import DTypes
 from bark_jax.params import Params
 from bark_jax.runtime.compiling import jit
+from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.sharding import fetch, groups_per_call, split_rows
 
 
@@ -43,7 +43,7 @@ def generate_fine(
     noise: Noise,
     *,
     cfg: BarkConfig,
-    dtypes: DTypes,
+    execution: Execution,
     report: Callable[[int], None] | None = None,
 ) -> list[np.ndarray]:
     """Fills up the codebooks of every row.
@@ -69,7 +69,7 @@ def generate_fine(
     n_done = 0
     for index in range(max(len(row) for row in windows)):
         active = [row for row, plan in enumerate(windows) if index < len(plan)]
-        for rows in groups_per_call(active):
+        for rows in groups_per_call(active, execution.platform.parallel_rows):
             pieces = [(frames[row], windows[row][index]) for row in rows]
             codes_BTQ = fill_window(
                 params,
@@ -80,7 +80,7 @@ def generate_fine(
                 jnp.int32(n_given),
                 jnp.int32(index),
                 cfg=cfg,
-                dtypes=dtypes,
+                execution=execution,
             )
             for (row_frames, w), codes_TQ in zip(pieces, fetch(codes_BTQ), strict=True):
                 row_frames[w.fill : w.start + layout.fine_window] = codes_TQ[w.n_seen :]
@@ -142,17 +142,27 @@ def _rows_of(noise: Noise, rows: Sequence[int]) -> Noise:
 
 
 def _fill_window_fn(
-    params, codes_BTQ, n_seen_B, temperature_B, noise, n_given, index, *, cfg: BarkConfig, dtypes
+    params: Params,
+    codes_BTQ: jax.Array,
+    n_seen_B: jax.Array,
+    temperature_B: jax.Array,
+    noise: Noise,
+    n_given: jax.Array,
+    index: jax.Array,
+    *,
+    cfg: BarkConfig,
+    execution: Execution,
 ) -> jax.Array:
     """Predicts codebooks `n_given` … Q-1 in turn; returns the window with new frames filled in."""
     layout = cfg.tokens
-    model = bind(FineGPT, cfg.fine, dtypes, params=params)
+    model = bind(FineGPT, cfg.fine, execution, params=params)
     codes_BTQ = split_rows(codes_BTQ)
     B, T, Q = codes_BTQ.shape
     is_new_BT = jnp.arange(T)[None] >= n_seen_B[:, None]
 
     def predict(codebook: jax.Array, codes_BTQ: jax.Array) -> jax.Array:
-        logits_BTV = model.logits(model(codes_BTQ, codebook), codebook, layout.codebook_size)
+        out_BTD, _ = model(codes_BTQ, codebook)
+        logits_BTV = model.logits(out_BTD, codebook, layout.codebook_size)
         step_B = jnp.broadcast_to(index * Q + codebook, (B,))
         gumbel_BTV = noise.gumbel(step_B, (T, layout.codebook_size))
         flat = (B * T, layout.codebook_size)
@@ -165,4 +175,4 @@ def _fill_window_fn(
     return jax.lax.fori_loop(n_given, Q, predict, codes_BTQ)
 
 
-fill_window = jit(_fill_window_fn, static_argnames=("cfg", "dtypes"))
+fill_window = jit(_fill_window_fn, static_argnames=("cfg",))

@@ -1,7 +1,6 @@
-"""Runs the stages on batches: places parameters, lays out prompts, keeps time and progress."""
+"""Runs the stages on batches: places parameters, lays out prompts, shows progress."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -13,14 +12,13 @@ from jax.sharding import Mesh
 from bark_jax.batching import Batch
 from bark_jax.config import BarkConfig
 from bark_jax.decoding.noise import noise_of
-from bark_jax.models import encodec
-from bark_jax.models.layers import DTypes
 from bark_jax.params import Params
+from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.host_memory import return_freed
 from bark_jax.runtime.placement import StageParams
 from bark_jax.runtime.progress import stage_bar
-from bark_jax.sampling_config import per_row
 from bark_jax.stages import coarse as coarse_stage
+from bark_jax.stages import codec as codec_stage
 from bark_jax.stages import fine as fine_stage
 from bark_jax.stages import semantic as semantic_stage
 from bark_jax.stages.coarse_plan import make_plan
@@ -29,7 +27,6 @@ from bark_jax.stages.semantic_stream import Request, stream_semantic
 from bark_jax.text import Tokenizer, encode_text
 
 Noise = Sequence[np.ndarray] | None  # injected, one array per row
-Timings = dict[str, float]  # stage -> [s]; the runner adds to it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,7 +36,7 @@ class StageRunner:
     config: BarkConfig
     params: Mapping[str, StageParams]
     tokenizer: Tokenizer
-    dtypes: DTypes
+    execution: Execution
     mesh: Mesh | None
 
     @property
@@ -48,28 +45,29 @@ class StageRunner:
         return any(stage.offload for stage in self.params.values())
 
     def semantic(
-        self, batch: Batch, noise: Noise, progress: bool, timings: Timings
+        self, batch: Batch, noise: Noise = None, *, progress: bool = False
     ) -> list[SemanticResult]:
         """Texts to semantic tokens."""
-        layout = self.config.tokens
-        rows = per_row("semantic", batch.sampling.semantic, batch.n_rows)
+        layout, rows = self.config.tokens, batch.sampling["semantic"]
         limits = [semantic_stage.max_tokens(s, layout) for s in rows["max_duration_s"]]
         noise_B = noise_of(
             "semantic", batch.seeds, noise, (layout.semantic_vocab_size + 1,), limits
         )
         prompts_BT = np.stack(self._prompts(batch))
-        with self._running("semantic", max(limits), progress, timings) as run:
+        with self._running("semantic", max(limits), progress) as run:
             return run(semantic_stage.generate_semantic, prompts_BT, rows, noise_B)
 
     def semantic_stream(self, batch: Batch, n_rows: int) -> Iterator[tuple[int, SemanticResult]]:
         """Texts to semantic tokens, (row, result) as rows end, `n_rows` under way at a time."""
-        rows = per_row("semantic", batch.sampling.semantic, batch.n_rows)
+        rows = batch.sampling["semantic"]
         requests = [
             Request(prompt_T, {name: values[i] for name, values in rows.items()}, batch.seeds[i])
             for i, prompt_T in enumerate(self._prompts(batch))
         ]
         with self.params["semantic"].on_device() as params:
-            ended = stream_semantic(params, requests, n_rows, cfg=self.config, dtypes=self.dtypes)
+            ended = stream_semantic(
+                params, requests, n_rows, cfg=self.config, execution=self.execution
+            )
             while True:
                 with self._mesh_in_use():  # and not while the caller works on what it has got
                     row = next(ended, None)
@@ -81,15 +79,14 @@ class StageRunner:
         self,
         semantic: Sequence[np.ndarray],
         batch: Batch,
-        noise: Noise,
-        progress: bool,
-        timings: Timings,
+        noise: Noise = None,
+        *,
         max_history: int | None = None,
         window: int | None = None,
+        progress: bool = False,
     ) -> list[np.ndarray]:
         """Semantic tokens to coarse codes."""
         layout = self.config.tokens
-        rows = per_row("coarse", batch.sampling.coarse, batch.n_rows)
         plans = [
             make_plan(
                 tokens,
@@ -101,11 +98,11 @@ class StageRunner:
         ]
         lengths = [plan.n_tokens for plan in plans]
         noise_B = noise_of("coarse", batch.seeds, noise, (layout.codebook_size,), lengths)
-        with self._running("coarse", max(lengths), progress, timings) as run:
+        with self._running("coarse", max(lengths), progress) as run:
             return run(
                 coarse_stage.generate_coarse,
                 plans,
-                rows,
+                batch.sampling["coarse"],
                 noise_B,
                 window=window or layout.coarse_window,
             )
@@ -114,39 +111,46 @@ class StageRunner:
         self,
         coarse: Sequence[np.ndarray],
         batch: Batch,
-        noise: Noise,
-        progress: bool,
-        timings: Timings,
+        noise: Noise = None,
+        *,
+        progress: bool = False,
     ) -> list[np.ndarray]:
         """Codes of the first codebooks to codes of all."""
         layout = self.config.tokens
-        rows = per_row("fine", batch.sampling.fine, batch.n_rows)
         histories = [voice and voice.fine for voice in batch.voices]
         n_windows = fine_stage.n_windows(coarse, histories, layout)
         step_shape = (layout.fine_window, layout.codebook_size)
         steps = [n * layout.n_fine_codebooks for n in n_windows]
         noise_B = noise_of("fine", batch.seeds, noise, step_shape, steps)
-        with self._running("fine", sum(n_windows), progress, timings) as run:
-            return run(fine_stage.generate_fine, coarse, histories, rows["temperature"], noise_B)
+        temperatures = batch.sampling["fine"]["temperature"]
+        with self._running("fine", sum(n_windows), progress) as run:
+            return run(fine_stage.generate_fine, coarse, histories, temperatures, noise_B)
 
-    def decode(self, codes: Sequence[np.ndarray], timings: Timings) -> list[np.ndarray]:
+    def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Codes to audio; a row without frames gives no samples."""
-        begin = time.perf_counter()
         audio = [np.zeros(0, np.float32) for _ in codes]
         spoken = [i for i, row in enumerate(codes) if row.shape[1]]
         with self._on_device("codec") as params:
-            made = encodec.decode_rows(params, [codes[i] for i in spoken], self.config.codec)
+            made = codec_stage.decode_rows(
+                params,
+                [codes[i] for i in spoken],
+                cfg=self.config.codec,
+                execution=self.execution,
+            )
         for i, samples in zip(spoken, made, strict=True):
             audio[i] = samples
-        timings["codec"] = time.perf_counter() - begin
         return audio
 
     def encode(self, audio: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Audio to codes of as many codebooks as the fine stage makes."""
-        n_codebooks = self.config.tokens.n_fine_codebooks
         with self._on_device("codec") as params:
-            rows = [np.asarray(row, np.float32) for row in audio]
-            return encodec.encode_rows(params, rows, self.config.codec, n_codebooks=n_codebooks)
+            return codec_stage.encode_rows(
+                params,
+                [np.asarray(row, np.float32) for row in audio],
+                cfg=self.config.codec,
+                execution=self.execution,
+                n_codebooks=self.config.tokens.n_fine_codebooks,
+            )
 
     def _prompts(self, batch: Batch) -> list[np.ndarray]:
         layout = self.config.tokens
@@ -167,18 +171,19 @@ class StageRunner:
         return nullcontext() if self.mesh is None else jax.set_mesh(self.mesh)
 
     @contextmanager
-    def _running(
-        self, stage: str, total: int, progress: bool, timings: Timings
-    ) -> Iterator[Callable[..., Any]]:
-        """Yields a caller of the stage's function, with parameters placed, a bar and a clock."""
-        begin = time.perf_counter()
+    def _running(self, stage: str, total: int, progress: bool) -> Iterator[Callable[..., Any]]:
+        """Yields a caller of the stage's function, with parameters placed and a bar."""
         with self._on_device(stage) as params, stage_bar(stage, total, progress) as report:
 
             def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
                 return function(
-                    params, *args, cfg=self.config, dtypes=self.dtypes, report=report, **kwargs
+                    params,
+                    *args,
+                    cfg=self.config,
+                    execution=self.execution,
+                    report=report,
+                    **kwargs,
                 )
 
             yield run
         return_freed()
-        timings[stage] = time.perf_counter() - begin

@@ -5,9 +5,8 @@ Differs: batched; a row that has ended waits for the others without a trace.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
 
 import flax.struct
 import jax
@@ -15,16 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from bark_jax.config import BarkConfig, TokenLayout
-from bark_jax.decoding.cache_growth import cache_sizes, stretches, with_slots
+from bark_jax.decoding.cache_growth import cache_sizes, chunks, with_slots
 from bark_jax.decoding.loop import Context, jit_loop, read_prompt, read_token, repeat
 from bark_jax.decoding.noise import Noise
 from bark_jax.decoding.sampling import Filter, draw, filter_logits, probability
 from bark_jax.models.binding import bind
 from bark_jax.models.gpt import GPT
-from bark_jax.models.layers import DTypes
 from bark_jax.params import Params
 from bark_jax.runtime.compiling import jit
+from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.sharding import fetch, split_rows
+from bark_jax.sampling_config import Rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Ending:
     allow_early_stop_B: jax.Array  # bool
 
     @classmethod
-    def of(cls, rows: Mapping[str, Sequence[Any]], layout: TokenLayout) -> "Ending":
-        """From `sampling_config.per_row`."""
+    def of(cls, rows: Rows, layout: TokenLayout) -> "Ending":
+        """From the rows of `SemanticSampling`."""
         limits = [max_tokens(duration_s, layout) for duration_s in rows["max_duration_s"]]
         min_eos_p = [np.inf if p is None else p for p in rows["min_eos_p"]]
         return cls(
@@ -72,11 +72,11 @@ class State:
 def generate_semantic(
     params: Params,
     ids_BT: np.ndarray,
-    rows: Mapping[str, Sequence[Any]],
+    rows: Rows,
     noise: Noise,
     *,
     cfg: BarkConfig,
-    dtypes: DTypes,
+    execution: Execution,
     report: Callable[[int], None] | None = None,
 ) -> list[SemanticResult]:
     """Draws semantic tokens for every row until each has ended.
@@ -90,10 +90,11 @@ def generate_semantic(
     ending, by = Ending.of(rows, cfg.tokens), Filter.of(rows)
     limit = int(ending.max_tokens_B.max())
     prompt = prompt_slots(cfg.tokens)
-    sizes = cache_sizes(len(ids_BT), prompt, limit)
-    static = {"cfg": cfg, "dtypes": dtypes}
+    platform = execution.platform
+    sizes = cache_sizes(len(ids_BT), prompt, limit, platform)
+    static = {"cfg": cfg, "execution": execution}
     state = begin(params, jnp.asarray(ids_BT), by, ending, noise, slots=sizes[0], **static)
-    for until, slots in stretches(sizes, prompt, limit, None if report is None else 32):
+    for until, slots in chunks(sizes, prompt, limit, None if report is None else 32, platform):
         state = dataclasses.replace(state, context=with_slots(state.context, slots))
         state = advance(params, state, by, ending, noise, jnp.int32(until), **static)
         if report is not None:
@@ -153,13 +154,19 @@ def _finish_reason(is_eos: bool, length: int, layout: TokenLayout) -> str:
     return "max_tokens" if length >= layout.max_semantic_tokens else "max_duration"
 
 
-def _bind(params: Params, cfg: BarkConfig, dtypes: DTypes) -> GPT:
-    return bind(GPT, cfg.semantic, dtypes, params=params)
-
-
-def _begin_fn(params, ids_BT, by, ending, noise, *, cfg, dtypes, slots) -> State:
+def _begin_fn(
+    params: Params,
+    ids_BT: jax.Array,
+    by: Filter,
+    ending: Ending,
+    noise: Noise,
+    *,
+    cfg: BarkConfig,
+    execution: Execution,
+    slots: int,
+) -> State:
     """Reads the prompts and draws the first token of every row."""
-    model = _bind(params, cfg, dtypes)
+    model = bind(GPT, cfg.semantic, execution, params=params)
     x_BPD = model.embed_merged(split_rows(ids_BT), cfg.tokens.text_length)
     B, P, _ = x_BPD.shape
     length_B = jnp.full(B, P, jnp.int32)
@@ -171,9 +178,19 @@ def _begin_fn(params, ids_BT, by, ending, noise, *, cfg, dtypes, slots) -> State
     return _append(model, out_BD, state, by, ending, noise, cfg.tokens)
 
 
-def _continue_fn(params, state, by, ending, noise, until, *, cfg, dtypes) -> State:
+def _continue_fn(
+    params: Params,
+    state: State,
+    by: Filter,
+    ending: Ending,
+    noise: Noise,
+    until: jax.Array,
+    *,
+    cfg: BarkConfig,
+    execution: Execution,
+) -> State:
     """Draws on until every row has ended or `until` draws have been made."""
-    model = _bind(params, cfg, dtypes)
+    model = bind(GPT, cfg.semantic, execution, params=params)
 
     def step(state: State) -> State:
         last_B = jnp.take_along_axis(state.tokens_BN, (state.length_B - 1)[:, None], axis=1)
@@ -185,14 +202,22 @@ def _continue_fn(params, state, by, ending, noise, until, *, cfg, dtypes) -> Sta
     def is_running(state: State) -> jax.Array:
         return jnp.any(~state.is_done(ending)) & (state.n < until)
 
-    return repeat(step, state, is_running)
+    return repeat(step, state, is_running, execution.platform.block_steps)
 
 
-begin = jit(_begin_fn, static_argnames=("cfg", "dtypes", "slots"))
+begin = jit(_begin_fn, static_argnames=("cfg", "slots"))
 advance = jit_loop(_continue_fn)
 
 
-def _append(model, out_BD, state: State, by, ending, noise, layout: TokenLayout) -> State:
+def _append(
+    model: GPT,
+    out_BD: jax.Array,
+    state: State,
+    by: Filter,
+    ending: Ending,
+    noise: Noise,
+    layout: TokenLayout,
+) -> State:
     """Draws one token for every row that has not ended."""
     eos = layout.semantic_pad_token
     logits_BV = model.logits(out_BD)[:, : eos + 1]

@@ -80,7 +80,7 @@ class PointSettings:
                 f"seed={self.seed!r} is not allowed; want a whole number in 0 … 2**64-1"
             )
         if not isinstance(self.text, str) or not self.text.strip():
-            raise ValueError(f"prompts.text={self.text!r} is no text")
+            raise ValueError(f"prompts.text={self.text!r} is not text")
         if self.voice is not None and not isinstance(self.voice, str):
             raise ValueError(f"voices.name={self.voice!r} is neither null, a name nor a path")
         self.sampling_values()

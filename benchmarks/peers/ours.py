@@ -26,7 +26,7 @@ class Ours:
         return {
             "device": device.device_kind,
             "platform": device.platform,
-            "dtype": self.bark.runner.dtypes.params,
+            "dtype": self.bark.runner.execution.dtypes.params,
             "threads": len(os.sched_getaffinity(0)),
             "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         }

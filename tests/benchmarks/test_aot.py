@@ -8,18 +8,18 @@ import pytest
 
 from bark_jax.decoding.noise import KeyNoise
 from bark_jax.decoding.sampling import Filter
-from bark_jax.runtime import platforms as backend
+from bark_jax.formulations.cpu import Cpu
+from bark_jax.runtime.execution import Execution
 from bark_jax.sampling_config import CoarseSampling, SemanticSampling, per_row
 from bark_jax.stages import coarse, semantic
 from benchmarks.aot import Settings, compile_program, render
 from benchmarks.hlo import Cycles, count_loop_copies, estimate_cycles
 from benchmarks.programs import programs
 from benchmarks.settings import ROOT
-from benchmarks.targets import TARGETS, choices
+from benchmarks.targets import TARGETS
 from benchmarks.work import model_config
 from tests import tiny
 
-STATIC = {"cfg": tiny.CONFIG, "dtypes": tiny.F32}
 PROGRAM = """
 %fused (p: f32[2,8]) -> f32[2,8] {
   ROOT %copy.1 = f32[2,8]{1,0} copy(%p)
@@ -79,46 +79,49 @@ def test_table_says_what_does_not_fit():
     )
 
 
-def semantic_loop(rows, options):
+def semantic_loop(rows, options=None, execution=tiny.F32):
     """Text of the compiled token loop, and the values in a layer's keys."""
     values = per_row("semantic", SemanticSampling(), rows)
     by, ending = Filter.of(values), semantic.Ending.of(values, tiny.LAYOUT)
     noise = KeyNoise.of([0] * rows, "semantic")
     params = tiny.stage_params("semantic")
     ids_BT = jnp.zeros((rows, 2 * tiny.LAYOUT.text_length + 1), jnp.int32)
-    state = semantic.begin(params, ids_BT, by, ending, noise, slots=128, **STATIC)
+    static = {"cfg": tiny.CONFIG, "execution": execution}
+    state = semantic.begin(params, ids_BT, by, ending, noise, slots=128, **static)
     args = (params, state, by, ending, noise, jnp.int32(5))
     n_values = jax.tree.leaves(state.context.cache)[0].size
-    return text_of(semantic.advance, rows, args, options), n_values
+    return text_of(semantic.advance, rows, args, static, options), n_values
 
 
-def coarse_loop(rows, options):
+def coarse_loop(rows, options=None):
     """As `semantic_loop`."""
     by = Filter.of(per_row("coarse", CoarseSampling(), rows))
     noise, params = KeyNoise.of([0] * rows, "coarse"), tiny.stage_params("coarse")
     ids_BP, length_B = jnp.zeros((rows, 40), jnp.int32), jnp.full(rows, 40)
     first = jnp.int32(0)
-    state = coarse.begin(params, ids_BP, length_B, by, noise, first, slots=128, **STATIC)
+    static = {"cfg": tiny.CONFIG, "execution": tiny.F32}
+    state = coarse.begin(params, ids_BP, length_B, by, noise, first, slots=128, **static)
     args = (params, state, by, noise, first, jnp.int32(5))
     n_values = jax.tree.leaves(state.context.cache)[0].size
-    return text_of(coarse.advance, rows, args, options), n_values
+    return text_of(coarse.advance, rows, args, static, options), n_values
 
 
-def text_of(jitted, rows, args, options):
-    return jitted.compiled("cpu", rows == 1).lower(*args, **STATIC).compile(options).as_text()
+def text_of(jitted, rows, args, static, options):
+    function = jitted.for_platform(tiny.F32.platform, rows == 1)
+    return function.lower(*args, **static).compile(options).as_text()
 
 
 @pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("loop", [semantic_loop, coarse_loop])
 def test_cpu_writes_its_cache_in_place(loop, rows):
-    text, n_values = loop(rows, None)
+    text, n_values = loop(rows)
     assert " while(" in text
     assert count_loop_copies(text, n_values) == 0
 
 
-def test_cpu_writes_heads_that_lie_apart_in_place():
-    with choices(dataclasses.replace(backend.BACKENDS["cpu"], least_heads_apart=1)):
-        text, n_values = semantic_loop(2, None)
+def test_cpu_writes_separate_heads_in_place():
+    separate = dataclasses.replace(tiny.F32, formulation=Cpu(least_separate_heads=1))
+    text, n_values = semantic_loop(2, execution=separate)
     assert n_values == 2 * tiny.CONFIG.semantic.head_dim * 128  # of one head
     assert count_loop_copies(text, n_values) == 0
 
@@ -146,16 +149,14 @@ def target(request):
 @pytest.mark.parametrize("rows", [1, 8])
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_tpu_programs_fit_and_copy_no_cache(target, size, rows):
-    with choices(backend.BACKENDS[target.platform]):
-        found = list(programs(model_config(size), rows))
-        made = [compile_program(program, target) for program in found]
+    found = programs(model_config(size), rows, Execution.on(target.platform))
+    made = [compile_program(program, target) for program in found]
     assert [m.program for m in made if not m.fits or m.loop_copies] == []
     assert [m.program for m in made if m.loop_copies == 0] == ["semantic decode", "coarse decode"]
 
 
 @pytest.mark.tpu_aot
 def test_what_does_not_fit_is_said_to(target):
-    with choices(backend.BACKENDS[target.platform]):
-        decode = list(programs(model_config("large"), 512))[1]
-        made = compile_program(decode, target)
+    decode = list(programs(model_config("large"), 512, Execution.on(target.platform)))[1]
+    made = compile_program(decode, target)
     assert made == dataclasses.replace(made, fits=False, argument_bytes=0)

@@ -12,8 +12,8 @@ import hydra
 
 from bark_jax.models.binding import abstract_params
 from bark_jax.models.gpt import GPT
-from bark_jax.models.layers import DTypes
 from bark_jax.params import flatten
+from bark_jax.runtime.execution import Execution
 from benchmarks import load
 from benchmarks.samples import Sample, derive, quote, quote_ratio
 from benchmarks.settings import ROOT, Settings, check_installed
@@ -66,7 +66,7 @@ def test_real_sizes_have_the_published_number_of_weights(size, millions):
 
 
 def test_layer_values_are_those_of_the_model():
-    shapes = flatten(abstract_params(GPT, TINY.semantic, DTypes()))
+    shapes = flatten(abstract_params(GPT, TINY.semantic, Execution.on("cpu")))
     assert layer_values(TINY.semantic) == sum(
         leaf.size for name, leaf in shapes.items() if name.startswith("h.")
     )

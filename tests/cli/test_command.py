@@ -80,7 +80,7 @@ def set_stdin(monkeypatch, content):
 
 
 class Pipe(io.TextIOWrapper):
-    """Standard output that is no terminal."""
+    """Standard output that is not a terminal."""
 
     def __init__(self):
         super().__init__(io.BytesIO())
@@ -462,4 +462,4 @@ def test_errors_of_the_library_come_through(environment):
     assert done.returncode == 1 and done.stdout == b""
     assert b"voice 'nobody' not found" in done.stderr and b"Traceback" not in done.stderr
     done = run(environment, "hello", "--model", "no/such/model")
-    assert done.returncode == 1 and b"'no/such/model' is no directory" in done.stderr
+    assert done.returncode == 1 and b"'no/such/model' is not a directory" in done.stderr

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bark_jax.decoding.cache_growth import cache_sizes, most_draws, stretches, with_slots
+from bark_jax.decoding.cache_growth import cache_sizes, chunks, most_draws, with_slots
 from bark_jax.decoding.loop import read_prompt, read_token
 from bark_jax.models.binding import bind
 from bark_jax.models.gpt import GPT
-from bark_jax.runtime import platforms as backend
+from bark_jax.runtime.platforms import CPU, PLATFORMS
 from bark_jax.stages import semantic_stream
 from bark_jax.stages.semantic_stream import Request, stream_semantic
 from tests import tiny
@@ -33,36 +33,35 @@ from tests.stages.test_semantic import MIXED, ids_of, run
     ],
 )
 def test_sizes_on_cpu(n_rows, prompt, draws, sizes):
-    assert cache_sizes(n_rows, prompt, draws) == sizes
+    assert cache_sizes(n_rows, prompt, draws, CPU) == sizes
 
 
 def test_a_call_ends_where_the_cache_is_full():
     # the first draw comes from the prompt, and the last one is not read: 576 = 257 + 320 - 1
-    assert list(stretches((576, 1024), 257, 768, None)) == [(320, 576), (768, 1024)]
-    assert list(stretches((576,), 257, 150, None)) == [(150, 576)]
-    assert list(stretches((32, 64), 13, 40, 16)) == [(16, 32), (20, 32), (32, 64), (40, 64)]
-    assert list(stretches((576,), 257, 1, 32)) == [(1, 576)]
+    assert list(chunks((576, 1024), 257, 768, None, CPU)) == [(320, 576), (768, 1024)]
+    assert list(chunks((576,), 257, 150, None, CPU)) == [(150, 576)]
+    assert list(chunks((32, 64), 13, 40, 16, CPU)) == [(16, 32), (20, 32), (32, 64), (40, 64)]
+    assert list(chunks((576,), 257, 1, 32, CPU)) == [(1, 576)]
 
 
-def test_blocks_of_steps_have_room_to_run_past_the_end(change_backend):
-    change_backend(block_steps=16)
-    assert most_draws(576, 257) == 305
-    assert next(stretches((576, 1024), 257, 768, None)) == (305, 576)
+def test_blocks_of_steps_have_room_to_run_past_the_end():
+    platform = tiny.execution(block_steps=16).platform
+    assert most_draws(576, 257, platform) == 305
+    assert next(chunks((576, 1024), 257, 768, None, platform)) == (305, 576)
 
 
-@pytest.mark.parametrize("platform", backend.BACKENDS)
-def test_what_was_read_stays_read(monkeypatch, platform):
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_what_was_read_stays_read(platform):
     """A row begins when the ring is half full, and sees its tokens through two turns of it.
 
     It is read for as long as the grown ring can hold it, so that a wrong order would lose some.
     """
-    monkeypatch.setattr(backend, "current", lambda: backend.BACKENDS[platform])
     cfg, params = tiny.CONFIG.coarse, tiny.stage_params("coarse")
     ids_BT = np.random.default_rng(0).integers(0, cfg.input_vocab_size, (2, 37))
     prompt, begins, grows = 9, 14, 20
 
     def model():
-        return bind(GPT, cfg, tiny.F32, params=params)
+        return bind(GPT, cfg, tiny.execution(platform), params=params)
 
     @jax.jit
     def step(token_B, context):
@@ -86,38 +85,40 @@ def test_what_was_read_stays_read(monkeypatch, platform):
             outs.append(out_BD[0])
         return np.stack(outs)[begins - prompt :]
 
-    # float32 rounding, as in test_decoding.py
+    # float32 rounding, as in test_loop.py
     np.testing.assert_allclose(read(prompt + 8), read(64), atol=1e-5)
 
 
-def test_semantic_rows_give_the_same_tokens(change_backend):
+SMALL = tiny.execution(first_slots=32)
+SMALL_IN_BLOCKS = tiny.execution(first_slots=32, block_steps=16)
+
+
+def test_semantic_rows_give_the_same_tokens():
     prompts = [ids_of(seed, n_history=5 * seed) for seed in range(8)]
     want = run(prompts, **MIXED)
-    change_backend(first_slots=32, block_steps=16)
     seen: list[int] = []
-    got = run(prompts, report=seen.append, **MIXED)
-    assert seen == [most_draws(32, 13), 32, 40], "the cache grew once"
+    got = run(prompts, report=seen.append, execution=SMALL_IN_BLOCKS, **MIXED)
+    assert seen == [most_draws(32, 13, SMALL_IN_BLOCKS.platform), 32, 40], "the cache grew once"
     for a, b in zip(got, want, strict=True):
         np.testing.assert_array_equal(a.tokens, b.tokens)
 
 
-def test_no_cache_grows_when_all_rows_have_ended(change_backend, compilations):
-    change_backend(first_slots=32)
-    options = {"max_duration_s": 1.0}
-    run([ids_of(0), ids_of(1)], **options)
+def test_no_cache_grows_when_all_rows_have_ended(compilations):
+    run([ids_of(0), ids_of(1)], execution=SMALL, max_duration_s=1.0)
     before = compilations()
-    run([ids_of(2), ids_of(3)], seeds=[5, 6], max_duration_s=[1.0, 4.0], min_eos_p=0.0)
+    limits = {"max_duration_s": [1.0, 4.0], "min_eos_p": 0.0}
+    run([ids_of(2), ids_of(3)], seeds=[5, 6], execution=SMALL, **limits)
     assert compilations() == before
 
 
-def test_coarse_rows_give_the_same_codes(change_backend):
+def test_coarse_rows_give_the_same_codes():
     want = test_coarse.run(30, 20)
-    change_backend(first_slots=32, block_steps=16)
-    for codes_QT, want_QT in zip(test_coarse.run(30, 20), want, strict=True):
+    got = test_coarse.run(30, 20, execution=SMALL_IN_BLOCKS)
+    for codes_QT, want_QT in zip(got, want, strict=True):
         np.testing.assert_array_equal(codes_QT, want_QT)
 
 
-def test_a_stream_grows_in_the_middle_of_its_ring(change_backend, monkeypatch):
+def test_a_stream_grows_in_the_middle_of_its_ring(monkeypatch):
     """Short rows turn the ring over before a long one comes."""
     durations = [0.5, 0.8, 0.3, 0.5, 1.0, 0.4, None, 0.7, None, 0.2]
     sampling = {"temperature": 0.7, "top_k": None, "top_p": None, "min_eos_p": None}
@@ -126,7 +127,6 @@ def test_a_stream_grows_in_the_middle_of_its_ring(change_backend, monkeypatch):
         run([ids_of(i)], [i], **{name: [value] for name, value in row.items()})[0]
         for i, row in enumerate(rows)
     ]
-    change_backend(first_slots=32)
     monkeypatch.setattr(semantic_stream, "STEPS_BETWEEN_LOOKS", 4)
     grown: list[tuple[int, int]] = []
     enlarge = semantic_stream.with_slots
@@ -140,7 +140,7 @@ def test_a_stream_grows_in_the_middle_of_its_ring(change_backend, monkeypatch):
     requests = [Request(ids_of(i), row, i) for i, row in enumerate(rows)]
     ended = dict(
         stream_semantic(
-            tiny.stage_params("semantic"), requests, 3, cfg=tiny.CONFIG, dtypes=tiny.F32
+            tiny.stage_params("semantic"), requests, 3, cfg=tiny.CONFIG, execution=SMALL
         )
     )
     assert [slots for _, slots in grown] == [64]

@@ -1,7 +1,5 @@
 """Reading token by token equals reading all at once; padding and other rows are never seen."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +8,8 @@ import pytest
 from bark_jax.decoding.loop import read_prompt, read_token, repeat, round_up
 from bark_jax.models.binding import bind
 from bark_jax.models.gpt import GPT
-from bark_jax.runtime import platforms as backend
+from bark_jax.runtime.execution import Execution
+from bark_jax.runtime.platforms import PLATFORMS
 from tests import tiny
 
 CFG = tiny.CONFIG.coarse
@@ -18,23 +17,23 @@ PARAMS = tiny.stage_params("coarse")
 IDS_BT = np.random.default_rng(0).integers(0, CFG.input_vocab_size, (3, 14))
 
 
-def model() -> GPT:
-    return bind(GPT, CFG, tiny.F32, params=PARAMS)
+def model(execution: Execution = tiny.F32) -> GPT:
+    return bind(GPT, CFG, execution, params=PARAMS)
 
 
 @jax.jit
 def whole(ids_BT):
     """Output (B, T, D) of one pass without a cache."""
     gpt = model()
-    return gpt.prefill(gpt.embed(ids_BT), ids_BT.shape[1])[0]
+    return gpt(gpt.embed(ids_BT))[0]
 
 
-def read_stepwise(ids_BT, length_B):
+def read_stepwise(execution, ids_BT, length_B):
     """Outputs (T - P + 1, B, D) after prompts of `length_B` and after each token that follows.
 
     All rows are padded to P = 9 ids, and go on with what stands behind P in `ids_BT`.
     """
-    gpt = model()
+    gpt = model(execution)
     out_BD, context = read_prompt(gpt, gpt.embed(ids_BT[:, :9]), length_B, slots=32)
     outs = [out_BD]
     for t in range(9, ids_BT.shape[1]):
@@ -43,13 +42,11 @@ def read_stepwise(ids_BT, length_B):
     return jnp.stack(outs)
 
 
-@pytest.fixture(scope="module", params=backend.BACKENDS)
+@pytest.fixture(scope="module", params=PLATFORMS)
 def stepwise(request):
     """`read_stepwise` with the cache as it lies on each platform."""
-    choices = backend.BACKENDS[request.param]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "current", lambda: choices)
-        yield jax.jit(lambda ids_BT, length_B: read_stepwise(ids_BT, length_B))
+    execution = tiny.execution(request.param)
+    return jax.jit(lambda ids_BT, length_B: read_stepwise(execution, ids_BT, length_B))
 
 
 def test_cached_equals_uncached(stepwise):
@@ -79,11 +76,9 @@ def test_what_the_padding_holds_does_not_matter(stepwise):
 
 
 @pytest.mark.parametrize("block_steps", [1, 4])
-def test_repeat_stops_when_told_to_look(monkeypatch, block_steps):
+def test_repeat_stops_when_told_to_look(block_steps):
     """In blocks, up to a block less one step runs on: steps must bear that."""
-    choices = dataclasses.replace(backend.current(), block_steps=block_steps)
-    monkeypatch.setattr(backend, "current", lambda: choices)
-    n = jax.jit(lambda n: repeat(lambda n: n + 1, n, lambda n: n < 10))(jnp.int32(1))
+    n = jax.jit(lambda n: repeat(lambda n: n + 1, n, lambda n: n < 10, block_steps))(jnp.int32(1))
     assert n == round_up(9, block_steps) + 1
 
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bark_jax.models.products import attend_heads, gelu, linear, product
+from bark_jax.formulations.head_by_head import attend_heads
+from bark_jax.formulations.products import gelu, linear, product
 
 # Sums of at most 24 products of values around 1, in another order.
 ATOL = 2e-5

@@ -13,7 +13,16 @@ from bark_jax.config import CodecConfig
 from bark_jax.models import encodec, seanet
 from bark_jax.models.binding import abstract_params, bind, init_params
 from bark_jax.params import Params, flatten, unflatten
-from bark_jax.runtime import platforms as backend
+from bark_jax.stages import codec
+from tests import tiny
+
+# the functions that speaking compiles, and those that only tests and training look at alone
+decode, decode_rows, encode, encode_rows = (
+    functools.partial(function, execution=tiny.F32)
+    for function in (codec.decode, codec.decode_rows, codec.encode, codec.encode_rows)
+)
+encode_latents = jax.jit(encodec.encode_latents, static_argnames="cfg")
+quantize = jax.jit(encodec.quantize, static_argnames=("cfg", "n_codebooks"))
 
 # no two sizes alike; the small ratios make one frame shorter than every padding there is
 ODD = CodecConfig(
@@ -98,39 +107,38 @@ def test_lengths():
         assert shape == (3, HOP * n_frames)
     full = CodecConfig()
     params = abstract_params(encodec.EnCodec, full)
-    encode = functools.partial(encodec.encode, cfg=full, n_codebooks=8)
+    encode_full = functools.partial(encodec.encode, cfg=full, n_codebooks=8)
     for n_samples, n_frames in {1: 1, 319: 1, 320: 1, 321: 2, 24_001: 76}.items():
         samples_BS = jax.ShapeDtypeStruct((2, n_samples), np.float32)
-        assert jax.eval_shape(encode, params, samples_BS).shape == (2, 8, n_frames)
+        assert jax.eval_shape(encode_full, params, samples_BS).shape == (2, 8, n_frames)
 
 
 @pytest.mark.parametrize("parallel_rows", [1, 2, 16])
-def test_a_padded_row_decodes_as_alone(monkeypatch, parallel_rows):
+def test_a_padded_row_decodes_as_alone(parallel_rows):
     """Lengths around every padding (4 frames; 2 steps, two of which make a frame) and beyond."""
-    choices = dataclasses.replace(backend.current(), parallel_rows=parallel_rows)
-    monkeypatch.setattr(backend, "current", lambda: choices)
     rows = [random_codes(4, n, seed=n) for n in (1, 2, 5, 21)]
-    together = encodec.decode_rows(odd_params(), rows, ODD)
+    execution = tiny.execution(parallel_rows=parallel_rows)
+    together = codec.decode_rows(odd_params(), rows, cfg=ODD, execution=execution)
     for row, samples in zip(rows, together, strict=True):
-        alone_BS = encodec.decode(odd_params(), row[None], cfg=ODD)
+        alone_BS = decode(odd_params(), row[None], cfg=ODD)
         assert samples.shape == (row.shape[1] * HOP,) and samples.dtype == np.float32
         np.testing.assert_allclose(samples, alone_BS[0], atol=ROUNDING, rtol=0)
 
 
 def test_a_padded_row_encodes_as_alone():
     rows = [random_samples(n, seed=n) for n in (1, 5, 6, 57)]
-    together = encodec.encode_rows(odd_params(), rows, ODD, n_codebooks=3)
+    together = encode_rows(odd_params(), rows, cfg=ODD, n_codebooks=3)
     padded_BS = np.full((len(rows), 80), np.nan, np.float32)  # what is behind a row is not read
     for i, row in enumerate(rows):
         padded_BS[i, : len(row)] = row
     length_B = np.array([len(row) for row in rows], np.int32)
-    padded_BTL = encodec.encode_latents(odd_params(), padded_BS, length_B, cfg=ODD)
+    padded_BTL = encode_latents(odd_params(), padded_BS, length_B, cfg=ODD)
     for row, codes, latents_TL in zip(rows, together, padded_BTL, strict=True):
         n_frames = -(-len(row) // HOP)
-        alone_BTL = encodec.encode_latents(odd_params(), row[None], cfg=ODD)
+        alone_BTL = encode_latents(odd_params(), row[None], cfg=ODD)
         assert alone_BTL.shape == (1, n_frames, ODD.latent_dim)
         np.testing.assert_allclose(latents_TL[:n_frames], alone_BTL[0], atol=ROUNDING, rtol=0)
-        alone = encodec.quantize(odd_params(), alone_BTL, cfg=ODD, n_codebooks=3)[0]
+        alone = quantize(odd_params(), alone_BTL, cfg=ODD, n_codebooks=3)[0]
         assert codes.shape == (3, n_frames) and codes.dtype == np.int32
         np.testing.assert_array_equal(codes, alone)
 
@@ -140,19 +148,16 @@ def test_nothing_behind_a_row_matters_and_its_audio_ends_in_zeros():
     length_B = np.array([3, 12], np.int32)
     other = codes.copy()
     other[0, :, 3:] = ODD.codebook_size + 5  # not even codes
-    samples_BS = encodec.decode(odd_params(), codes, length_B, cfg=ODD)
-    np.testing.assert_array_equal(
-        samples_BS, encodec.decode(odd_params(), other, length_B, cfg=ODD)
-    )
+    samples_BS = decode(odd_params(), codes, length_B, cfg=ODD)
+    np.testing.assert_array_equal(samples_BS, decode(odd_params(), other, length_B, cfg=ODD))
     assert np.all(samples_BS[0, 3 * HOP :] == 0) and np.any(samples_BS[1, 3 * HOP :] != 0)
 
 
-def test_one_program_serves_all_lengths_of_a_bucket():
-    programs = encodec.decode._cache_size  # pyright: ignore[reportAttributeAccessIssue]
-    before = programs()
+def test_one_program_serves_all_lengths_of_a_bucket(compilations):
+    before = compilations()
     for n_frames in (30, 31, 64):
-        encodec.decode_rows(odd_params(), [random_codes(3, n_frames)], ODD)
-    assert programs() == before + 1
+        decode_rows(odd_params(), [random_codes(3, n_frames)], cfg=ODD)
+    assert compilations() == before + 1
 
 
 def test_decoder_is_causal_but_for_the_mirrored_start():
@@ -208,7 +213,7 @@ def test_a_new_codec_brings_speech_to_size_and_back():
     params = init_params(encodec.EnCodec, cfg, key=key)
     assert all(np.all(leaf == 0) for name, leaf in flatten(params).items() if "bias" in name)
     quiet_BS = random_samples(2, 300) / seanet.GAIN_IN
-    assert 0.3 < float(encodec.encode_latents(params, quiet_BS, cfg=cfg).std()) < 3
+    assert 0.3 < float(encode_latents(params, quiet_BS, cfg=cfg).std()) < 3
     decoder = jax.jit(lambda p, z_BTL: bind(seanet.Decoder, cfg, params=p)(z_BTL))
     made_BS = decoder(params["decoder"], random_samples(2, 60, 16))
     assert 0.3 < float(made_BS.std()) / seanet.GAIN_OUT < 3
@@ -217,7 +222,7 @@ def test_a_new_codec_brings_speech_to_size_and_back():
 def test_quantize_takes_the_nearest_vector_of_what_is_left():
     embed_QVL = np.asarray(odd_params()["quantizer"]["embed"], np.float64)
     latents_BTL = random_samples(2, 11, ODD.latent_dim) * 2
-    codes_BQT = encodec.quantize(odd_params(), latents_BTL, cfg=ODD, n_codebooks=3)
+    codes_BQT = quantize(odd_params(), latents_BTL, cfg=ODD, n_codebooks=3)
     rest_BTL = latents_BTL.astype(np.float64)
     for q in range(3):
         distance_BTV = np.square(rest_BTL[:, :, None] - embed_QVL[q]).sum(-1)
@@ -231,7 +236,7 @@ def test_quantize_takes_the_nearest_vector_of_what_is_left():
 def test_equal_vectors_give_the_lowest_code():
     params = flatten(odd_params())
     params["quantizer.embed"] = jnp.ones_like(params["quantizer.embed"])
-    codes_BQT = encodec.quantize(
+    codes_BQT = quantize(
         unflatten(params), random_samples(1, 4, ODD.latent_dim), cfg=ODD, n_codebooks=2
     )
     assert not np.any(codes_BQT)
@@ -241,7 +246,7 @@ def test_codes_of_a_codebook_come_back():
     params = odd_params()
     codes_BQT = jnp.arange(ODD.codebook_size)[None, None]
     latents_BTL = bind(encodec.Quantizer, ODD, params=params["quantizer"]).decode(codes_BQT)
-    again = encodec.quantize(params, latents_BTL, cfg=ODD, n_codebooks=1)
+    again = quantize(params, latents_BTL, cfg=ODD, n_codebooks=1)
     np.testing.assert_array_equal(again, codes_BQT)
 
 
@@ -252,14 +257,15 @@ def test_stored_in_bfloat16_it_still_computes_in_float32():
         functools.partial(encodec.decode, cfg=ODD), decoder, random_codes(1, 4, 5)
     )
     assert samples_BS.dtype == jnp.float32
-    lowered = encodec.decode.lower(decoder, random_codes(1, 4, 5), cfg=ODD).as_text()
+    lower = jax.jit(encodec.decode, static_argnames="cfg").lower
+    lowered = lower(decoder, random_codes(1, 4, 5), cfg=ODD).as_text()
     for line in lowered.splitlines():  # bfloat16 is only ever read
         assert "bf16" not in line or "convert" in line or "func.func" in line, line
 
 
 def test_decoding_needs_no_encoder():
     params = {name: odd_params()[name] for name in ("decoder", "quantizer")}
-    assert encodec.decode(params, random_codes(1, 2, 5), cfg=ODD).shape == (1, 5 * HOP)
+    assert decode(params, random_codes(1, 2, 5), cfg=ODD).shape == (1, 5 * HOP)
 
 
 def test_training_differentiates_the_parts():
@@ -291,10 +297,10 @@ def test_bad_rows_are_refused_by_name():
         ([np.concatenate([good, good])], "got 6 codebooks, want 1 … 4"),
     ):
         with pytest.raises(ValueError, match=message):
-            encodec.decode_rows(odd_params(), rows, ODD)
+            decode_rows(odd_params(), rows, cfg=ODD)
     with pytest.raises(ValueError, match="row 0 has shape"):
-        encodec.encode_rows(odd_params(), [np.zeros(0, np.float32)], ODD, n_codebooks=1)
+        encode_rows(odd_params(), [np.zeros(0, np.float32)], cfg=ODD, n_codebooks=1)
     with pytest.raises(ValueError, match="got 5 codebooks"):
-        encodec.encode_rows(odd_params(), [np.zeros(9, np.float32)], ODD, n_codebooks=5)
-    assert encodec.decode_rows(odd_params(), [], ODD) == []
-    assert encodec.encode_rows(odd_params(), [], ODD, n_codebooks=1) == []
+        encode_rows(odd_params(), [np.zeros(9, np.float32)], cfg=ODD, n_codebooks=5)
+    assert decode_rows(odd_params(), [], cfg=ODD) == []
+    assert encode_rows(odd_params(), [], cfg=ODD, n_codebooks=1) == []

@@ -11,30 +11,30 @@ import numpy as np
 import pytest
 
 from bark_jax.config import FineGPTConfig, GPTConfig
-from bark_jax.models.attention import attend_all
 from bark_jax.models.binding import abstract_params, bind, init_params
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
-from bark_jax.models.layers import DTypes, LayerNorm, Linear
+from bark_jax.models.layers import LayerNorm, Linear
 from bark_jax.params import flatten, unflatten
+from bark_jax.runtime.execution import DTypes, Execution
 from tests import tiny
 
-BF16 = DTypes.all("bfloat16")
+BF16 = Execution.on("cpu", "bfloat16")
 CAUSAL, FINE = tiny.CONFIG.semantic, tiny.CONFIG.fine
 CAUSAL_PARAMS, FINE_PARAMS = tiny.stage_params("semantic"), tiny.stage_params("fine")
 RNG = np.random.default_rng(0)
 CODES_BTQ = RNG.integers(0, 20, (2, 9, FINE.n_codes_total))
 
 
-def causal_logits(x_BTD, params=CAUSAL_PARAMS, dtypes=tiny.F32):
-    model = bind(GPT, CAUSAL, dtypes, params=params)
-    out_BTD, _ = model.prefill(x_BTD, x_BTD.shape[1])
+def causal_logits(x_BTD, params=CAUSAL_PARAMS, execution=tiny.F32):
+    model = bind(GPT, CAUSAL, execution, params=params)
+    out_BTD, _ = model(x_BTD)
     return model.logits(out_BTD)
 
 
-def fine_logits(codes_BTQ, codebook, params=FINE_PARAMS, dtypes=tiny.F32):
-    model = bind(FineGPT, FINE, dtypes, params=params)
-    return model.logits(model(codes_BTQ, codebook), codebook, FINE.output_vocab_size)
+def fine_logits(codes_BTQ, codebook, params=FINE_PARAMS, execution=tiny.F32):
+    model = bind(FineGPT, FINE, execution, params=params)
+    return model.logits(model(codes_BTQ, codebook)[0], codebook, FINE.output_vocab_size)
 
 
 def with_leaf(params, name, change):
@@ -57,9 +57,8 @@ def test_fine_positions_see_all_others():
     x_BTHK = jnp.asarray(RNG.normal(size=(1, 5, 2, 4)), jnp.float32)
 
     def first(v_BTHK):
-        return jnp.square(
-            attend_all(x_BTHK, x_BTHK, v_BTHK, is_causal=False, dtypes=tiny.F32)[0, 0]
-        ).sum()
+        mixed_BTHK = tiny.F32.attend_sequence(x_BTHK, x_BTHK, v_BTHK, is_causal=False)
+        return jnp.square(mixed_BTHK[0, 0]).sum()
 
     assert (np.abs(jax.grad(first)(x_BTHK)[0]).sum((-2, -1)) > 0).all()
     other = CODES_BTQ.copy()
@@ -184,10 +183,11 @@ def test_bfloat16_is_close_and_keeps_float32_between_products():
 
 def test_formats_of_parameters_compute_and_cache_are_separate():
     dtypes = DTypes(params="bfloat16", compute="float32", cache="bfloat16")
-    abstract = abstract_params(GPT, CAUSAL, dtypes)
+    execution = Execution.on("cpu", dtypes)
+    abstract = abstract_params(GPT, CAUSAL, execution)
     assert {leaf.dtype for leaf in jax.tree.leaves(abstract)} == {jnp.dtype("bfloat16")}
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), CAUSAL_PARAMS)
-    model = bind(GPT, CAUSAL, dtypes, params=params)
+    model = bind(GPT, CAUSAL, execution, params=params)
     out_BTD, cache = model.prefill(jnp.ones((1, 3, CAUSAL.n_embd)), 5)
     assert out_BTD.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(cache)} == {jnp.dtype("bfloat16")}

@@ -150,7 +150,7 @@ def test_corpus_of_given_texts(tmp_path):
     assert list(corpus._different(settings)) == ["bring me a guitar", "where is it"]
     with pytest.raises(ValueError, match=r"lines\.txt give 2 different ones"):
         list(corpus._different(dataclasses.replace(settings, n_sentences=3)))
-    with pytest.raises(FileNotFoundError, match="is no file"):
+    with pytest.raises(FileNotFoundError, match="is not a file"):
         list(corpus._different(dataclasses.replace(settings, texts=str(tmp_path / "none"))))
 
 
@@ -304,7 +304,7 @@ def test_evaluation_refuses_what_it_cannot_compare(tmp_path):
     settings = from_hydra(evaluation.EvaluationSettings, chosen)
     assert (settings.source, settings.voices, settings.links) == ("nano", ("rms",), True)
     assert settings.samplings["greedy"] == evaluation.GREEDY
-    with pytest.raises(FileNotFoundError, match="is no file"):
+    with pytest.raises(FileNotFoundError, match="is not a file"):
         evaluation.evaluate(dataclasses.replace(settings, texts=str(tmp_path / "none.txt")))
     with pytest.raises(ValueError, match="has 24000 samples per second"):
         evaluation.evaluate(

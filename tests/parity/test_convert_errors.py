@@ -100,7 +100,7 @@ def test_wrong_architecture(suno_folder, tmp_path):
 ARGS_ERRORS = {
     "unknown": (dict(rotary=1), r"fine.pt: model_args: FineGPTConfig has no field \['rotary'\]"),
     "heads": (dict(n_head=3), "fine.pt: model_args: n_embd=32 is not a multiple of n_head=3"),
-    "text": (dict(n_layer="two"), r"fine.pt: model_args \{'n_layer': 'two'\} are no integers"),
+    "text": (dict(n_layer="two"), r"fine.pt: model_args \{'n_layer': 'two'\} are not integers"),
     "layout": (dict(input_vocab_size=900), "input_vocab_size=900, want at least 1025"),
 }
 
@@ -122,7 +122,7 @@ def test_sizes_that_are_not_there(suno_folder, tmp_path):
 @pytest.mark.parametrize("content", [{"model": {}}, [1, 2], {"model": {}, "model_args": 3}])
 def test_no_checkpoint_of_bark(suno_folder, tmp_path, content):
     source = edited(suno_folder, tmp_path / "source", "fine.pt", lambda _: content)
-    refuse(source, tmp_path, "fine.pt is no checkpoint of Bark")
+    refuse(source, tmp_path, "fine.pt is not a checkpoint of Bark")
 
 
 def test_missing_files_are_all_named(suno_folder, tmp_path):
@@ -135,7 +135,7 @@ def test_missing_files_are_all_named(suno_folder, tmp_path):
 def test_folder_of_something_else(tmp_path):
     (tmp_path / "source").mkdir()
     refuse(tmp_path / "source", tmp_path, "neither Suno's files", FileNotFoundError)
-    refuse(tmp_path / "nowhere", tmp_path, "is no directory", FileNotFoundError)
+    refuse(tmp_path / "nowhere", tmp_path, "is not a directory", FileNotFoundError)
 
 
 def test_vocabulary_of_something_else(suno_folder, tmp_path):
@@ -238,4 +238,4 @@ def test_command_says_it_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", arguments)
     with pytest.raises(SystemExit) as caught:
         run(convert_module.main)
-    assert caught.value.code == f"error: {tmp_path / 'nowhere'} is no directory"
+    assert caught.value.code == f"error: {tmp_path / 'nowhere'} is not a directory"

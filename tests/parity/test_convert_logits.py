@@ -16,7 +16,7 @@ from bark_jax.models import layers
 from bark_jax.models.binding import bind
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
-from bark_jax.models.layers import DTypes
+from bark_jax.runtime.execution import Execution
 
 TOLERANCE = 5e-6  # for tiny models, times the logits' deviation where that is over 1
 
@@ -29,8 +29,8 @@ def score_causal(model_folder, stage, reference, rng):
 
     @jax.jit
     def logits(params, ids_BT):
-        gpt = bind(GPT, cfg, DTypes(), params=params)
-        x_BTD, _ = gpt.prefill(gpt.embed(ids_BT), ids_BT.shape[1])
+        gpt = bind(GPT, cfg, Execution.on("cpu"), params=params)
+        x_BTD, _ = gpt(gpt.embed(ids_BT))
         return gpt.logits(x_BTD[:, -1:])
 
     for length in (1, 64):
@@ -45,8 +45,8 @@ def score_fine(model_folder, reference, rng):
 
     @jax.jit
     def logits(params, codes_BTQ, codebook):
-        fine = bind(FineGPT, cfg, DTypes(), params=params)
-        return fine.logits(fine(codes_BTQ, codebook), codebook, cfg.output_vocab_size)
+        fine = bind(FineGPT, cfg, Execution.on("cpu"), params=params)
+        return fine.logits(fine(codes_BTQ, codebook)[0], codebook, cfg.output_vocab_size)
 
     codes_BTQ = rng.integers(0, 1025, (1, 40, 8))
     for codebook in (1, 4, 7):

@@ -5,10 +5,12 @@ deviation 0.14, where torch itself is 5e-7 from float64; a wrong padding, bias o
 above 1e-3. Codes must be equal: the closest call among them is 3e-3 in squared distance.
 """
 
+import functools
 import importlib.util
 import re
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -31,6 +33,8 @@ from bark_jax.models import encodec
 from bark_jax.models.binding import abstract_params, bind
 from bark_jax.models.seanet import WeightNorm
 from bark_jax.params import Params, flatten, unflatten
+from bark_jax.stages import codec
+from tests import tiny
 
 # encodec was written before torch renamed its weight norm
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is dep:FutureWarning")
@@ -40,9 +44,17 @@ CFG = CodecConfig()
 ODD = CodecConfig(
     n_filters=6, ratios=(2, 3), latent_dim=10, n_lstm=1, codebook_size=17, n_codebooks=5
 )
+
 FRAMES = (1, 3, 6, 7, 8, 50, 205)
 SAMPLES = {1: 1, 319: 1, 320: 1, 321: 2, 24_001: 76}
 ATOL = 1e-5
+# the functions that speaking compiles, and those that only tests and training look at alone
+decode, decode_rows, encode, encode_rows = (
+    functools.partial(function, execution=tiny.F32)
+    for function in (codec.decode, codec.decode_rows, codec.encode, codec.encode_rows)
+)
+encode_latents = jax.jit(encodec.encode_latents, static_argnames="cfg")
+quantize = jax.jit(encodec.quantize, static_argnames=("cfg", "n_codebooks"))
 
 
 class Original(torch.nn.Module):
@@ -140,10 +152,10 @@ def test_decoder(original, params):
     rows = [random_codes(CFG, 8, n, seed=n) for n in FRAMES]
     expected = [torch_decode(original, row[None])[0] for row in rows]
     assert min(audio.std() for audio in expected) > 0.05, "the audio is too quiet to compare"
-    for samples, audio in zip(encodec.decode_rows(params, rows, CFG), expected, strict=True):
+    for samples, audio in zip(decode_rows(params, rows, cfg=CFG), expected, strict=True):
         np.testing.assert_allclose(samples, audio, atol=ATOL, rtol=0)
     for i in (0, 2, 3, 5):
-        alone_BS = encodec.decode(params, rows[i][None], cfg=CFG)
+        alone_BS = decode(params, rows[i][None], cfg=CFG)
         np.testing.assert_allclose(alone_BS[0], expected[i], atol=ATOL, rtol=0)
 
 
@@ -153,7 +165,7 @@ def check_latents(model, params: Params, rows: list[np.ndarray], cfg: CodecConfi
     for i, row in enumerate(rows):
         samples_BS[i, : len(row)] = row
     length_B = np.array([len(row) for row in rows], np.int32)
-    latents_BTL = encodec.encode_latents(params, samples_BS, length_B, cfg=cfg)
+    latents_BTL = encode_latents(params, samples_BS, length_B, cfg=cfg)
     for row, latents_TL in zip(rows, np.asarray(latents_BTL), strict=True):
         expected_TL = model.encoder(torch.from_numpy(row)[None, None])[0].T.numpy()
         np.testing.assert_allclose(latents_TL[: len(expected_TL)], expected_TL, atol=ATOL, rtol=0)
@@ -163,19 +175,19 @@ def test_encoder(original, params):
     """Latents and codes of each length, in one padded batch; codes of one length alone."""
     rows = [random_audio(n, seed=n) for n in SAMPLES]
     check_latents(original, params, rows, CFG)
-    together = encodec.encode_rows(params, rows, CFG, n_codebooks=8)
+    together = encode_rows(params, rows, cfg=CFG, n_codebooks=8)
     for row, codes, n_frames in zip(rows, together, SAMPLES.values(), strict=True):
         ((expected_BQT, _),) = original.encode(torch.from_numpy(row)[None, None])
         assert codes.shape == (8, n_frames)
         np.testing.assert_array_equal(codes, expected_BQT[0].numpy())
         if len(row) == 321:
-            alone_BQT = encodec.encode(params, jnp.asarray(row)[None], cfg=CFG, n_codebooks=8)
+            alone_BQT = encode(params, jnp.asarray(row)[None], cfg=CFG, n_codebooks=8)
             np.testing.assert_array_equal(alone_BQT, expected_BQT.numpy())
 
 
 def test_quantizer_uses_all_codebooks(original, params):
     latents_BTL = np.random.default_rng(5).normal(size=(2, 40, 128)).astype(np.float32)
-    codes_BQT = encodec.quantize(params, latents_BTL, cfg=CFG, n_codebooks=32)
+    codes_BQT = quantize(params, latents_BTL, cfg=CFG, n_codebooks=32)
     latents = torch.from_numpy(latents_BTL).transpose(1, 2)
     expected_QBT = original.quantizer.vq.encode(latents, n_q=32).numpy()
     np.testing.assert_array_equal(codes_BQT, expected_QBT.transpose(1, 0, 2))
@@ -185,11 +197,11 @@ def test_other_sizes(odd):
     """Filters, ratios, latents, LSTM depth and codebooks that are not the 24 kHz model's."""
     model, params = odd
     rows = [random_codes(ODD, 5, n, seed=n) for n in (1, 2, 3, 6, 7, 30)]
-    for row, samples in zip(rows, encodec.decode_rows(params, rows, ODD), strict=True):
+    for row, samples in zip(rows, decode_rows(params, rows, cfg=ODD), strict=True):
         np.testing.assert_allclose(samples, torch_decode(model, row[None])[0], atol=ATOL, rtol=0)
     rows = [random_audio(n, seed=n) for n in (1, 2, 3, 4, 5, 6, 7, 8, 41, 100)]
     check_latents(model, params, rows, ODD)
-    for row, codes in zip(rows, encodec.encode_rows(params, rows, ODD, n_codebooks=5), strict=True):
+    for row, codes in zip(rows, encode_rows(params, rows, cfg=ODD, n_codebooks=5), strict=True):
         latents = model.encoder(torch.from_numpy(row)[None, None])
         expected_QBT = model.quantizer.vq.encode(latents, n_q=5).numpy()
         np.testing.assert_array_equal(codes, expected_QBT[:, 0])
@@ -202,11 +214,11 @@ def test_hugging_face():
     params = to_params(model.state_dict(), CFG)
     codes_BQT = random_codes(CFG, 2, 8, 50)
     expected = model.decode(torch.from_numpy(codes_BQT).long()[None], [None]).audio_values
-    samples_BS = encodec.decode(params, codes_BQT, cfg=CFG)
+    samples_BS = decode(params, codes_BQT, cfg=CFG)
     np.testing.assert_allclose(samples_BS, expected[:, 0].numpy(), atol=ATOL, rtol=0)
     audio = random_audio(24_001, seed=6)
     expected = model.encode(torch.from_numpy(audio)[None, None], bandwidth=6.0).audio_codes
-    (codes,) = encodec.encode_rows(params, [audio], CFG, n_codebooks=8)
+    (codes,) = encode_rows(params, [audio], cfg=CFG, n_codebooks=8)
     np.testing.assert_array_equal(codes, expected[0, 0].numpy())
 
 

@@ -18,9 +18,9 @@ from bark_jax.data.manifest import Manifest, TokenSpec, write_manifest
 from bark_jax.data.records import Record, write_shards
 from bark_jax.models.binding import bind
 from bark_jax.models.fine_gpt import FineGPT
-from bark_jax.models.layers import DTypes
 from bark_jax.params import flatten
 from bark_jax.pipeline import Bark
+from bark_jax.runtime.execution import Execution
 from bark_jax.text import Tokenizer
 from bark_jax.training.run.finetune import finetune
 from bark_jax.training.run.optimizer import OptimizerSettings
@@ -71,9 +71,10 @@ def test_a_fine_tuned_model_scores_the_same_in_transformers(model_folder, tmp_pa
 
     bark = Bark.from_pretrained(outcome.export, dtype="float32")
     with bark.runner.params["fine"].on_device() as params:
-        ours = bind(FineGPT, bark.config.fine, DTypes(), params=params)
+        ours = bind(FineGPT, bark.config.fine, Execution.on("cpu"), params=params)
         codes_BTQ = np.random.default_rng(1).integers(0, 1025, (1, 40, 8))
-        got = ours.logits(ours(jnp.asarray(codes_BTQ), jnp.int32(4)), jnp.int32(4), 1056)
+        out_BTD, _ = ours(jnp.asarray(codes_BTQ), jnp.int32(4))
+        got = ours.logits(out_BTD, jnp.int32(4), 1056)
         want = theirs.fine_acoustics(4, torch.from_numpy(codes_BTQ)).logits
         # float32 sums in another order, as in the comparison of untrained models
         np.testing.assert_allclose(got, want, atol=2e-5)

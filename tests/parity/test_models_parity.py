@@ -17,8 +17,9 @@ from bark_jax.models import layers
 from bark_jax.models.binding import bind
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
-from bark_jax.models.layers import DTypes, LayerNorm
+from bark_jax.models.layers import LayerNorm
 from bark_jax.params import Params, unflatten
+from bark_jax.runtime.execution import Execution
 from tests.parity import reference
 from tests.parity.reference import VOCABULARIES, random_state
 
@@ -65,9 +66,9 @@ def causal_logits(pair: Pair, ids: np.ndarray, merged: int) -> np.ndarray:
 
     @jax.jit
     def run(params, ids_BT):
-        model = bind(GPT, pair.config, DTypes(), params=params)
+        model = bind(GPT, pair.config, Execution.on("cpu"), params=params)
         x_BTD = model.embed_merged(ids_BT, merged) if merged else model.embed(ids_BT)
-        return model.logits(model.prefill(x_BTD, x_BTD.shape[1])[0])
+        return model.logits(model(x_BTD)[0])
 
     return np.asarray(run(pair.params, ids[None]))[0]
 
@@ -94,8 +95,8 @@ def fine_error(pair: Pair, codes_TQ: np.ndarray, codebooks: tuple[int, ...]) -> 
 
     @jax.jit
     def run(params, codes_BTQ, codebook):
-        model = bind(FineGPT, pair.config, DTypes(), params=params)
-        return model.logits(model(codes_BTQ, codebook), codebook, pair.config.output_vocab_size)
+        model = bind(FineGPT, pair.config, Execution.on("cpu"), params=params)
+        return model.logits(model(codes_BTQ, codebook)[0], codebook, pair.config.output_vocab_size)
 
     worst = 0.0
     for codebook in codebooks:

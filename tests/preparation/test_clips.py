@@ -73,9 +73,9 @@ def test_what_holds_no_sound_is_refused(tmp_path, audio, message):
 
 def test_what_is_no_audio_is_refused(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"RIFF but no more")
-    with pytest.raises(ValueError, match="it is no audio that libsndfile can read"):
+    with pytest.raises(ValueError, match="it is not audio that libsndfile can read"):
         read_clip(tmp_path / "a.wav", SETTINGS)
-    with pytest.raises(FileNotFoundError, match="is no file"):
+    with pytest.raises(FileNotFoundError, match="is not a file"):
         read_clip(tmp_path / "b.wav", SETTINGS)
 
 

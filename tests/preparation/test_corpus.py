@@ -46,9 +46,9 @@ def test_csv_says_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("not json", "it is no JSON"),
-        ("[1]", "it is no object"),
-        ('"text"', "it is no object"),
+        ("not json", "it is not JSON"),
+        ("[1]", "it is not an object"),
+        ('"text"', "it is not an object"),
         ('{"audio": "a.wav"}', "it has no 'text'"),
         ('{"text": "a"}', "it has no 'audio'"),
         ('{"audio": "", "text": "a"}', "its 'audio' is empty"),
@@ -91,7 +91,7 @@ def test_a_list_without_rows_is_refused(tmp_path, name, content, message):
 
 
 def test_files_that_are_no_lists_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"manifest='.*none.jsonl' is no file"):
+    with pytest.raises(FileNotFoundError, match=r"manifest='.*none.jsonl' is not a file"):
         read_corpus(tmp_path / "none.jsonl")
     (tmp_path / "latin.csv").write_bytes(b"audio,text\na,\xe9\n")
     with pytest.raises(ValueError, match="is not UTF-8"):

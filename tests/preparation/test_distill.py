@@ -128,7 +128,7 @@ def test_other_texts_seeds_or_models_want_another_folder(settings, spoken, bark,
 
 
 def test_a_missing_list_is_said(settings, spoken):
-    with pytest.raises(FileNotFoundError, match=r"texts='none.txt' is no file"):
+    with pytest.raises(FileNotFoundError, match=r"texts='none.txt' is not a file"):
         distill(dataclasses.replace(settings, texts="none.txt"))
 
 

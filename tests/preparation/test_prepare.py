@@ -232,9 +232,9 @@ def test_arrays_that_do_not_fit_are_skipped(settings, tmp_path):
     assert "semantic has 5 tokens (0.20 s), the recording has sound up to" in skipped["0"]
     assert "want 0 … 71" in skipped["1"]
     assert "has shape (9, 2)" in skipped["2"]
-    assert "is no .npy file of numbers" in skipped["3"]
+    assert "is not an .npy file of numbers" in skipped["3"]
     assert "No such file" in skipped["4"]
-    assert "is no .npy file of numbers" in skipped["5"]
+    assert "is not an .npy file of numbers" in skipped["5"]
     assert "has shape None" in skipped["6"]
 
 

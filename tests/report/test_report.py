@@ -104,7 +104,7 @@ def test_a_report_is_made_anew(sweep_dir, page):
 
 def test_nothing_but_a_report_is_overwritten(sweep_dir, tmp_path):
     (tmp_path / "precious.txt").write_text("x")
-    with pytest.raises(ValueError, match="is there and is no report"):
+    with pytest.raises(ValueError, match="is there and is not a report"):
         build(sweep_dir, tmp_path)
     assert (tmp_path / "precious.txt").exists()
 

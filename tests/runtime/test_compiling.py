@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 from bark_jax.runtime import compiling
-from bark_jax.runtime import platforms as backend
+from bark_jax.runtime.execution import Execution
+from bark_jax.runtime.platforms import CPU, PLATFORMS
+from tests import tiny
+
+HERE = tiny.F32
 
 
 @pytest.fixture
@@ -31,47 +35,55 @@ def cache_home(tmp_path, monkeypatch, restored_config):
 
 
 def test_jit_compiles_once_per_shape(compilations):
-    double = compiling.jit(lambda x, n: x * n, static_argnames=("n",))
+    double = compiling.jit(lambda x, n, execution: x * n, static_argnames=("n",))
     ones, twos = jnp.ones(3), jnp.ones(3) + jnp.ones(3)
-    double(ones, n=2)
+    double(ones, n=2, execution=HERE)
     before = compilations()
-    assert double(twos, n=2).tolist() == [4, 4, 4]
+    assert double(twos, n=2, execution=HERE).tolist() == [4, 4, 4]
     assert compilations() == before
-    double(twos, n=3)
+    double(twos, n=3, execution=HERE)
     assert compilations() == before + 1
 
 
+def test_executions_never_share_a_program(compilations):
+    """What is chosen while tracing is part of a program's key."""
+    scale = compiling.jit(lambda x, execution: x * execution.platform.block_steps)
+    ones = jnp.ones(3)
+    assert scale(ones, execution=HERE).tolist() == [1, 1, 1]
+    assert scale(ones, execution=tiny.execution(block_steps=4)).tolist() == [4, 4, 4]
+    assert scale(ones, execution=HERE).tolist() == [1, 1, 1]
+
+
 def test_jit_gives_up_donated_buffers():
-    add = compiling.jit(lambda state: state + 1, donate_argnames=("state",))
+    add = compiling.jit(lambda state, execution: state + 1, donate_argnames=("state",))
     state = jnp.ones(1000)
-    add(state=state)
+    add(state=state, execution=HERE)
     assert state.is_deleted()
 
 
-@pytest.mark.parametrize("platform", backend.BACKENDS)
+@pytest.mark.parametrize("platform", PLATFORMS)
 def test_options_are_those_of_the_platform(platform, monkeypatch):
     seen = {}
     monkeypatch.setattr(jax, "jit", lambda function, **kwargs: seen.update(kwargs) or function)
-    monkeypatch.setattr(jax, "default_backend", lambda: platform)
-    assert compiling.jit(lambda x: x + 1)(1) == 2
-    assert seen["compiler_options"] == dict(backend.BACKENDS[platform].compiler_options)
+    add = compiling.jit(lambda x, execution: x + 1)
+    assert add(1, execution=Execution.on(platform)) == 2
+    assert seen["compiler_options"] == dict(PLATFORMS[platform].compiler_options)
 
 
-@pytest.mark.parametrize("rows, is_lone", [(1, True), (2, False)])
-def test_the_token_loop_of_a_single_row_has_options_of_its_own(rows, is_lone, monkeypatch):
+@pytest.mark.parametrize("rows, is_single", [(1, True), (2, False)])
+def test_the_token_loop_of_a_single_row_has_options_of_its_own(rows, is_single, monkeypatch):
     seen = {}
     monkeypatch.setattr(jax, "jit", lambda function, **kwargs: seen.update(kwargs) or function)
-    compiling.jit(lambda x, y: x, n_rows=lambda x, y: len(x))(np.ones(rows), y=0)
-    options = backend.current().lone_row_options
-    assert options
-    assert (seen["compiler_options"].items() >= options.items()) == is_lone
-    assert seen["compiler_options"].items() >= backend.current().compiler_options.items()
+    first = compiling.jit(lambda x, y, execution: x, n_rows=lambda x, y: len(x))
+    first(np.ones(rows), y=0, execution=HERE)
+    assert CPU.single_row_options
+    assert (seen["compiler_options"].items() >= dict(CPU.single_row_options).items()) == is_single
+    assert seen["compiler_options"].items() >= dict(CPU.compiler_options).items()
 
 
-def test_a_platform_is_looked_up_at_the_first_call(monkeypatch):
-    """Importing must not start a device."""
+def test_importing_starts_no_device(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: pytest.fail("asked too early"))
-    compiling.jit(lambda x: x)
+    compiling.jit(lambda x, execution: x)
 
 
 class Terminal:
@@ -96,12 +108,24 @@ def test_a_slow_first_call_says_so(monkeypatch, is_slow):
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(compiling, "_NOTICE_AFTER_S", 0.05 if is_slow else 60)
 
-    def traced(x):
+    def traced(x, execution):
         time.sleep(0.5)  # the time that tracing and compiling take
         return x
 
-    compiling.jit(traced)(jnp.ones(2))
+    compiling.jit(traced)(jnp.ones(2), execution=HERE)
     assert ("compiling the test_compiling stage" in terminal.text) == is_slow
+
+
+def test_only_a_call_that_may_compile_starts_a_timer(monkeypatch):
+    started = []
+    timer = compiling.threading.Timer
+    monkeypatch.setattr(
+        compiling.threading, "Timer", lambda *args: started.append(args) or timer(*args)
+    )
+    add = compiling.jit(lambda x, execution: x + 1)
+    for size in (2, 2, 3, 2):
+        add(jnp.ones(size), execution=HERE)
+    assert len(started) == 2  # one for each shape
 
 
 def test_nothing_is_said_where_nobody_watches(capsys):

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from bark_jax.runtime import platforms as backend
 from bark_jax.runtime.sharding import checked_mesh, groups_per_call
 from bark_jax.stages import runner
 from tests import tiny
@@ -96,10 +95,8 @@ def test_a_mesh_is_in_use_only_while_a_stream_computes(monkeypatch):
         (1, [5, 6], [[5], [6]]),
     ],
 )
-def test_large_batches_are_cut_into_calls_of_powers_of_two(monkeypatch, most, rows, groups):
-    choices = dataclasses.replace(backend.current(), parallel_rows=most)
-    monkeypatch.setattr(backend, "current", lambda: choices)
-    assert groups_per_call(rows) == groups
+def test_large_batches_are_cut_into_calls_of_powers_of_two(most, rows, groups):
+    assert groups_per_call(rows, parallel_rows=most) == groups
 
 
 def test_other_axes_are_refused():

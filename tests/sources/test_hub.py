@@ -154,7 +154,9 @@ def test_the_untrained_model_and_a_directory_of_ours(ours, tmp_path, monkeypatch
     "source", ["tiny", "a/b/c", "./a", "/none", "../a", "a\\b", Path("me/tiny")]
 )
 def test_names_of_nothing(source):
-    with pytest.raises(ModelNotFoundError, match='is no directory, nor "nano", nor a repository'):
+    with pytest.raises(
+        ModelNotFoundError, match='is not a directory, nor "nano", nor a repository'
+    ):
         resolve_model(source)
 
 

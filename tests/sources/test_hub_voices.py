@@ -123,11 +123,13 @@ def test_damaged_manifest(hub, content):
 def test_pickled_hub_array(hub):
     path = hub / read_manifest(hub)["semantic_prompt"]
     np.save(path, np.array([{"any": "object"}], object), allow_pickle=True)
-    with pytest.raises(VoiceError, match=r"is no readable array \(\.npy\): .*allow_pickle"):
+    with pytest.raises(VoiceError, match=r"is not a readable array \(\.npy\): .*allow_pickle"):
         VoiceLibrary([], LAYOUT, hub_repo=hub).resolve("v2/en_speaker_0")
 
 
 def test_hub_voice_is_checked_like_any_other(hub):
     np.save(hub / read_manifest(hub)["semantic_prompt"], np.full(20, 50))
-    with pytest.raises(VoiceError, match="v2/en_speaker_0 is no voice of this model: semantic_pr"):
+    with pytest.raises(
+        VoiceError, match="v2/en_speaker_0 is not a voice of this model: semantic_pr"
+    ):
         VoiceLibrary([], LAYOUT, hub_repo=hub).resolve("v2/en_speaker_0")

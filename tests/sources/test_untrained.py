@@ -13,9 +13,9 @@ from bark_jax.models.binding import abstract_params
 from bark_jax.models.encodec import EnCodec
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
-from bark_jax.models.layers import DTypes
 from bark_jax.params import flatten
 from bark_jax.pipeline import Bark
+from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.paths import build_once, cache_path
 from bark_jax.sources.untrained import ensure_untrained, vocabulary, write_untrained
 from bark_jax.text import Tokenizer, encode_text
@@ -40,7 +40,7 @@ def test_made_once_in_the_users_cache(tmp_path, monkeypatch):
 def test_parameters_fit_the_models(model):
     config = load_config(model)
     makers = ((GPT, config.semantic), (GPT, config.coarse), (FineGPT, config.fine))
-    wanted = [abstract_params(make, cfg, DTypes()) for make, cfg in makers]
+    wanted = [abstract_params(make, cfg, Execution.on("cpu")) for make, cfg in makers]
     wanted.append(abstract_params(EnCodec, config.codec))
     for stage, shapes in zip(STAGES, wanted, strict=True):
         stored = flatten(load_stage(model, stage))

@@ -11,7 +11,7 @@ from tests import tiny
 L = tiny.LAYOUT
 
 
-def run(*lengths, window=L.coarse_window, report=None):
+def run(*lengths, window=L.coarse_window, report=None, execution=tiny.F32):
     """Codes (Q, T) of rows with so many semantic tokens."""
     rng = np.random.default_rng(0)
     semantic = [rng.integers(0, L.semantic_vocab_size, n).astype(np.int32) for n in lengths]
@@ -21,15 +21,14 @@ def run(*lengths, window=L.coarse_window, report=None):
         per_row("coarse", CoarseSampling(), len(lengths)),
         KeyNoise.of(list(range(len(lengths))), "coarse"),
         cfg=tiny.CONFIG,
-        dtypes=tiny.F32,
+        execution=execution,
         window=window,
         report=report,
     )
 
 
-def test_steps_past_the_end_of_a_segment_leave_no_trace(change_backend):
+def test_steps_past_the_end_of_a_segment_leave_no_trace():
     """The first has 98 tokens, in an array of 105: with blocks of 16 steps it is drawn to 113."""
     (want_QT,) = run(42, window=14)
-    change_backend(block_steps=16)
-    (codes_QT,) = run(42, window=14)
+    (codes_QT,) = run(42, window=14, execution=tiny.execution(block_steps=16))
     np.testing.assert_array_equal(codes_QT, want_QT)

@@ -1,13 +1,10 @@
 """The fine stage: its windows, and what it leaves alone. Against the original: parity/."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 from bark_jax.config import TokenLayout
 from bark_jax.decoding.noise import KeyNoise
-from bark_jax.runtime import platforms as backend
 from bark_jax.stages import fine
 from bark_jax.stages.fine import Window, generate_fine, n_windows, plan_windows
 from tests import tiny
@@ -55,7 +52,7 @@ def codes(n_rows: int, n_frames: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, L.codebook_size, (n_rows, n_frames))
 
 
-def run(coarse, histories=None, temperatures=None, seeds=None, **kwargs):
+def run(coarse, histories=None, temperatures=None, seeds=None, execution=tiny.F32, **kwargs):
     """The fine stage on the tiny model."""
     n = len(coarse)
     return generate_fine(
@@ -65,7 +62,7 @@ def run(coarse, histories=None, temperatures=None, seeds=None, **kwargs):
         temperatures or [0.5] * n,
         KeyNoise.of(seeds or list(range(n)), "fine"),
         cfg=tiny.CONFIG,
-        dtypes=tiny.F32,
+        execution=execution,
         **kwargs,
     )
 
@@ -93,12 +90,11 @@ def test_rows_of_a_batch_give_their_solo_result():
         np.testing.assert_array_equal(together[i], alone, err_msg=f"row {i}")
 
 
-def test_grouping_of_rows_changes_nothing(monkeypatch):
+def test_grouping_of_rows_changes_nothing():
     rows = [codes(3, n, seed=n) for n in (64, 65, 150)]
     one_by_one = run(rows)
-    grouped = dataclasses.replace(backend.current(), parallel_rows=4)
-    monkeypatch.setattr(backend, "current", lambda: grouped)
-    for a, b in zip(run(rows), one_by_one, strict=True):
+    together = run(rows, execution=tiny.execution(parallel_rows=4))
+    for a, b in zip(together, one_by_one, strict=True):
         np.testing.assert_array_equal(a, b)
 
 

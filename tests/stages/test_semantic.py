@@ -51,7 +51,7 @@ def ids_of(seed: int, n_history: int = 0) -> np.ndarray:
     return prompt(text_T, rng.integers(0, EOS, n_history) if n_history else None, L)
 
 
-def run(prompts, seeds=None, noise=None, params=None, report=None, **sampling):
+def run(prompts, seeds=None, noise=None, params=None, report=None, execution=tiny.F32, **sampling):
     """The semantic stage on the tiny model."""
     n = len(prompts)
     rows = per_row("semantic", SemanticSampling(**sampling), n)
@@ -62,7 +62,7 @@ def run(prompts, seeds=None, noise=None, params=None, report=None, **sampling):
         rows,
         noise_of("semantic", seeds or list(range(n)), noise, (EOS + 1,), limits),
         cfg=tiny.CONFIG,
-        dtypes=tiny.F32,
+        execution=execution,
         report=report,
     )
 
@@ -107,9 +107,7 @@ def test_min_eos_p_is_compared_after_filters_and_temperature(temperature, top_k)
     """At the first step, whose scores are known: a limit just below p ends the row there."""
     params = tiny.stage_params("semantic")
     model = bind(GPT, tiny.CONFIG.semantic, tiny.F32, params=params)
-    out_BPD, _ = model.prefill(
-        model.embed_merged(ids_of(3)[None], L.text_length), 1 + L.text_length
-    )
+    out_BPD, _ = model(model.embed_merged(ids_of(3)[None], L.text_length))
     scores = np.asarray(model.logits(out_BPD[:, -1]), np.float64)[0, : EOS + 1]
     assert np.argsort(scores)[::-1].tolist().index(EOS) < 30, "the filter must keep the end"
     if top_k is not None:

@@ -182,7 +182,7 @@ def test_a_model_that_breaks_takes_only_its_own_points_along(sweep, fake, tmp_pa
         (["seed=1,2,1"], "points 0 and 2 of the sweep are equal"),
         (["prompts.text=[]"], "the sweep has no points"),
         (["seed=range(0,0)"], "the sweep has no points"),
-        (["model.source=./nowhere"], "'./nowhere' is no directory"),
+        (["model.source=./nowhere"], "'./nowhere' is not a directory"),
         (["metrics.f0=perhaps"], "perhaps"),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_folder_called_nano_is_not_the_nano_model(tmp_path, monkeypatch):
         ({"seed": "x"}, "seed='x' is not allowed"),
         ({"prompts": {"text": []}}, "prompts.text has 0 entries"),
         ({"prompts": {"text": ["a", "b"]}}, "prompts.text has 2 entries, one point has one"),
-        ({"prompts": {"text": " "}}, "prompts.text=' ' is no text"),
+        ({"prompts": {"text": " "}}, "prompts.text=' ' is not text"),
         ({"voices": {"name": 7}}, "voices.name=7 is neither"),
         ({"model": {"dtype": "int3"}}, "model.dtype='int3'"),
         ({"sampling": {"semantic": {"top_p": 2}}}, "sampling.semantic.top_p=2 is not allowed"),

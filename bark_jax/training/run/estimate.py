@@ -51,11 +51,11 @@ def estimate(
         for name, array in example.items()
     }
     traced = jax.make_jaxpr(lambda s, b: train_step(recipe, s, b, jnp.float32(0)))(state, batch)
-    n_kept = 0 if recipe.trainable.lora.rank else _count(state.changed)
-    gradients = _bytes(state.changed)
+    n_kept = 0 if recipe.trainable.lora.rank else _count(state.trainable)
+    gradients = _bytes(state.trainable)
     return Estimate(
-        n_parameters=n_kept + _count(state.kept),
-        n_trained=_count(state.changed),
+        n_parameters=n_kept + _count(state.frozen),
+        n_trained=_count(state.trainable),
         flops=float(count_flops(traced.jaxpr)),
         state_bytes=_bytes(state),
         gradient_bytes=gradients * (2 if micro > 1 else 1),
@@ -104,17 +104,17 @@ def _activation_bytes(
     """What the forward pass of one micro-batch keeps for the backward pass, parameters apart."""
     one = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in batch.items()}
 
-    def backward(changed: Any, kept: Any, batch: Any) -> Any:
-        def loss(changed: Any) -> jax.Array:
-            params = recipe.trainable.join(changed, kept)
+    def backward(trainable: Any, frozen: Any, batch: Any) -> Any:
+        def loss(trainable: Any) -> jax.Array:
+            params = recipe.trainable.join(trainable, frozen)
             found = recipe.task.loss(params, batch, jax.random.key(0), jnp.float32(0))
             return found.sums["loss"][0]
 
-        return jax.vjp(loss, changed)[1]
+        return jax.vjp(loss, trainable)[1]
 
-    kept_arrays = jax.eval_shape(backward, state.changed, state.kept, one)
+    kept_arrays = jax.eval_shape(backward, state.trainable, state.frozen, one)
     parameters = {
-        leaf.shape for tree in (state.changed, state.kept) for leaf in flatten(tree).values()
+        leaf.shape for tree in (state.trainable, state.frozen) for leaf in flatten(tree).values()
     }
     return sum(
         math.prod(leaf.shape) * leaf.dtype.itemsize

@@ -18,8 +18,8 @@ from bark_jax.config import BarkConfig, to_dict
 from bark_jax.data.manifest import Manifest, TokenSpec, read_manifest
 from bark_jax.data.records import open_source
 from bark_jax.params import Params, flatten
-from bark_jax.runtime import platforms as backend
 from bark_jax.runtime.compiling import enable_cache
+from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.paths import build_once
 from bark_jax.sources.resolve import resolve_model
 from bark_jax.text import Tokenizer
@@ -59,7 +59,7 @@ def finetune(settings: Settings) -> Outcome:
     Raises:
       ValueError: settings that do not fit each other, the data or the model; names them.
       OSError: data or a model are not there, or the disk is full.
-      TrainingDiverged: the loss is no finite number.
+      TrainingDiverged: the loss is not a finite number.
     """
     _join_processes(settings)
     enable_cache()
@@ -93,7 +93,7 @@ def find_task(settings: Settings, config: BarkConfig) -> Task:
     """The task of the settings, in the number format that they or the device want."""
     options = {n: tuple(v) if isinstance(v, list) else v for n, v in settings.task.items()}
     if settings.stage != "codec":  # float32 always: rounding in it is audible
-        options["compute_dtype"] = settings.dtype or backend.current().dtype
+        options["execution"] = Execution.here(settings.dtype)
         options["remat"] = settings.remat
     return make_task(settings.stage, config, **options)
 
@@ -212,7 +212,7 @@ def _updates(recipe: Recipe, state: TrainState, examples: Examples) -> Params:
     batch = {name: jnp.asarray(array)[None] for name, array in example.items()}
 
     def loss(state: TrainState) -> LossSums:
-        params = recipe.trainable.join(state.changed, state.kept)
+        params = recipe.trainable.join(state.trainable, state.frozen)
         return recipe.task.loss(params, batch, jax.random.key(0), jnp.float32(0))
 
     return jax.eval_shape(loss, state).updates
@@ -221,7 +221,7 @@ def _updates(recipe: Recipe, state: TrainState, examples: Examples) -> Params:
 def _fingerprint(state: TrainState, replaced: frozenset[str]) -> int:
     """A checksum of what the run keeps as it was, and its checkpoints do not hold."""
     total = 0
-    for name, leaf in sorted(flatten(state.kept).items()):
+    for name, leaf in sorted(flatten(state.frozen).items()):
         if name not in replaced:
             total = zlib.crc32(np.asarray(on_every_process(leaf)).tobytes(), total)
     return total

@@ -24,11 +24,13 @@ from bark_jax.training.run.schedule import Clock, StopSignal
 from bark_jax.training.run.settings import Settings
 from bark_jax.training.run.step import Stepper, TrainState
 
+# names of `TrainState` in checkpoints where they differ: the first ones, so that all can be read
+ON_DISK = {"trainable": "changed", "frozen": "kept", "opt_state": "optimizer", "ema": "average"}
 IN_FLIGHT = 2  # calls that the device may have before the host waits for the oldest
 
 
 class TrainingDiverged(FloatingPointError):
-    """A loss or gradient was no finite number; the run stopped there."""
+    """A loss or gradient was not a finite number; the run stopped there."""
 
 
 @dataclasses.dataclass
@@ -47,7 +49,7 @@ class Loop:
     clock: Clock
     stop: StopSignal
     means: Means
-    replaced: frozenset[str]  # names in `state.kept` that steps change
+    replaced: frozenset[str]  # names in `state.frozen` that steps change
     sample: Callable[[TrainState, int], None]
     step: int = 0  # steps given to the device
     rate: float = 0.0  # learning rate of the last step read
@@ -62,7 +64,7 @@ class Loop:
         """Trains until the end; returns why it ended: "steps", "time" or "signal".
 
         Raises:
-          TrainingDiverged: the loss is no finite number.
+          TrainingDiverged: the loss is not a finite number.
           OSError, ValueError: of data that cannot be read, of checkpoints that cannot be written.
         """
         begun = self.step
@@ -192,14 +194,16 @@ class Loop:
 
 def arrays(state: TrainState, replaced: frozenset[str]) -> dict[str, Any]:
     """What a checkpoint holds of the state: all that steps change."""
-    kept = {name: leaf for name, leaf in flatten(state.kept).items() if name in replaced}
-    return {**_fields(state), "kept": unflatten(kept)}
+    frozen = {name: leaf for name, leaf in flatten(state.frozen).items() if name in replaced}
+    fields = {**_fields(state), "frozen": unflatten(frozen)}
+    return {ON_DISK.get(name, name): value for name, value in fields.items()}
 
 
 def with_arrays(state: TrainState, restored: Mapping[str, Any]) -> TrainState:
     """The state with what a checkpoint holds."""
-    kept = unflatten(flatten(state.kept) | flatten(restored["kept"]))
-    return TrainState(**{**restored, "kept": kept})
+    fields = {name: restored[ON_DISK.get(name, name)] for name in _fields(state)}
+    fields["frozen"] = unflatten(flatten(state.frozen) | flatten(fields["frozen"]))
+    return TrainState(**fields)
 
 
 def _fields(state: TrainState) -> dict[str, Any]:

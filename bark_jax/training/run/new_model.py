@@ -122,5 +122,5 @@ def _layout(chosen: Mapping[str, Any], spec: TokenSpec, n_pieces: int) -> TokenL
 def _numbers(chosen: Mapping[str, Any]) -> dict[str, int | Fraction]:
     for name, value in chosen.items():
         if not isinstance(value, int):
-            raise ValueError(f"model.tokens.{name}={value!r} is no whole number")
+            raise ValueError(f"model.tokens.{name}={value!r} is not a whole number")
     return dict(chosen)

@@ -30,10 +30,10 @@ class TrainState:
 
     step: jax.Array  # int32 [], steps done
     key: jax.Array  # uint32, key data; each step folds its number in
-    changed: Params  # what the optimiser changes
-    kept: Params  # the model's other arrays; tasks may replace some (codebooks)
-    optimizer: optax.OptState
-    average: Params  # moving average of `changed`; {} where there is none
+    trainable: Params  # what the optimiser changes
+    frozen: Params  # the model's other arrays; tasks may replace some (codebooks)
+    opt_state: optax.OptState
+    ema: Params  # moving average of `trainable`; {} where there is none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,19 +53,19 @@ class Recipe:
         """The state before the first step."""
         to_float32 = lambda leaf: jnp.asarray(leaf, jnp.float32)  # noqa: E731
         params = jax.tree.map(to_float32, params) | self.task.helpers(jax.random.fold_in(key, 2))
-        changed, kept = self.trainable.split(self.task, params, jax.random.fold_in(key, 0))
+        trainable, frozen = self.trainable.split(self.task, params, jax.random.fold_in(key, 0))
         return TrainState(
             step=jnp.int32(0),
             key=jax.random.key_data(key),
-            changed=changed,
-            kept=kept,
-            optimizer=make_optimizer(self.optimizer).init(changed),
-            average=jax.tree.map(jnp.copy, changed) if self.ema else {},
+            trainable=trainable,
+            frozen=frozen,
+            opt_state=make_optimizer(self.optimizer).init(trainable),
+            ema=jax.tree.map(jnp.copy, trainable) if self.ema else {},
         )
 
     def params(self, state: TrainState) -> Params:
         """The model that the run has made so far: averaged where there is an average."""
-        params = self.trainable.join(state.average or state.changed, state.kept)
+        params = self.trainable.join(state.ema or state.trainable, state.frozen)
         helpers = jax.eval_shape(self.task.helpers, jax.random.key(0))
         return {name: part for name, part in params.items() if name not in helpers}
 
@@ -125,11 +125,11 @@ def train_step(
       micro: arrays (micro-batches, rows, …), whose gradients add up to that of one large batch.
       progress: float32 [], share of the run done.
     """
-    gradients, sums, kept = accumulate(recipe, state, micro, progress)
+    gradients, sums, frozen = accumulate(recipe, state, micro, progress)
     gradients = jax.tree.map(lambda g: g / _weight(sums["loss"]), gradients)
     rate = learning_rate(recipe.optimizer, state.step, progress)
-    updates, optimizer_state = descent(recipe.optimizer, gradients, state.optimizer, state.changed)
-    changed = jax.tree.map(lambda p, u: p - rate * u, state.changed, updates)
+    updates, opt_state = descent(recipe.optimizer, gradients, state.opt_state, state.trainable)
+    trainable = jax.tree.map(lambda p, u: p - rate * u, state.trainable, updates)
     metrics = {name: total[0] / _weight(total) for name, total in sums.items()}
     metrics |= {
         "learning_rate": rate,
@@ -139,10 +139,10 @@ def train_step(
     state = TrainState(
         step=state.step + 1,
         key=state.key,
-        changed=changed,
-        kept=kept,
-        optimizer=optimizer_state,
-        average=_averaged(recipe.ema, state, changed),
+        trainable=trainable,
+        frozen=frozen,
+        opt_state=opt_state,
+        ema=_averaged(recipe.ema, state, trainable),
     )
     return state, metrics
 
@@ -150,34 +150,34 @@ def train_step(
 def accumulate(
     recipe: Recipe, state: TrainState, micro: Batch, progress: jax.Array
 ) -> tuple[Params, dict[str, jax.Array], Params]:
-    """Sums over the micro-batches: gradients of the loss's sum, `LossSums.sums`; `kept` after.
+    """Sums over the micro-batches: gradients of the loss's sum, `LossSums.sums`; `frozen` after.
 
-    What a task replaces in `kept` it replaces after each micro-batch.
+    What a task replaces in `frozen` it replaces after each micro-batch.
     """
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step + 1)
 
-    def loss(changed: Params, kept: Params, batch: Batch) -> tuple[jax.Array, LossSums]:
-        params = recipe.trainable.join(changed, kept)
+    def loss(trainable: Params, frozen: Params, batch: Batch) -> tuple[jax.Array, LossSums]:
+        params = recipe.trainable.join(trainable, frozen)
         found = recipe.task.loss(params, batch, key, progress)
         return found.sums["loss"][0], found
 
-    def one(kept: Params, batch: Batch):
-        gradients, found = jax.grad(loss, has_aux=True)(state.changed, kept, batch)
-        return unflatten(flatten(kept) | flatten(found.updates)), (gradients, found.sums)
+    def one(frozen: Params, batch: Batch):
+        gradients, found = jax.grad(loss, has_aux=True)(state.trainable, frozen, batch)
+        return unflatten(flatten(frozen) | flatten(found.updates)), (gradients, found.sums)
 
     n_micro = len(next(iter(micro.values())))
     if n_micro == 1:
-        kept, (gradients, sums) = one(state.kept, {n: array[0] for n, array in micro.items()})
-        return gradients, sums, kept
+        frozen, (gradients, sums) = one(state.frozen, {n: array[0] for n, array in micro.items()})
+        return gradients, sums, frozen
 
     def add(carry: tuple[Params, Any], batch: Batch):
-        kept, found = one(carry[0], batch)
-        return (kept, jax.tree.map(jnp.add, carry[1], found)), None
+        frozen, found = one(carry[0], batch)
+        return (frozen, jax.tree.map(jnp.add, carry[1], found)), None
 
-    shapes = jax.eval_shape(one, state.kept, {n: array[0] for n, array in micro.items()})[1]
+    shapes = jax.eval_shape(one, state.frozen, {n: array[0] for n, array in micro.items()})[1]
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    (kept, (gradients, sums)), _ = jax.lax.scan(add, (state.kept, zeros), micro)
-    return gradients, sums, kept
+    (frozen, (gradients, sums)), _ = jax.lax.scan(add, (state.frozen, zeros), micro)
+    return gradients, sums, frozen
 
 
 def _all_finite(state: TrainState) -> jax.Array:
@@ -190,9 +190,9 @@ def _weight(total_and_weight: jax.Array) -> jax.Array:
     return jnp.where(total_and_weight[1] > 0, total_and_weight[1], 1)
 
 
-def _averaged(decay: float, state: TrainState, changed: Params) -> Params:
+def _averaged(decay: float, state: TrainState, trainable: Params) -> Params:
     """The moving average after one more step; young averages forget faster."""
     if not decay:
         return {}
     decay_now = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
-    return jax.tree.map(lambda a, c: a + (1 - decay_now) * (c - a), state.average, changed)
+    return jax.tree.map(lambda a, c: a + (1 - decay_now) * (c - a), state.ema, trainable)

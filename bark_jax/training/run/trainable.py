@@ -34,7 +34,7 @@ class Trainable:
     lora: LoraSettings = LoraSettings()
 
     def split(self, task: Task, params: Params, key: jax.Array) -> tuple[Params, Params]:
-        """(changed, kept), nested; with LoRA the changed ones are new.
+        """(trainable, frozen), nested; with LoRA the trainable ones are new.
 
         Raises:
           ValueError: a pattern fits no parameter, or nothing is left to train.
@@ -51,9 +51,9 @@ class Trainable:
         rest = {name: leaf for name, leaf in flat.items() if name not in chosen}
         return unflatten({name: flat[name] for name in chosen}), unflatten(rest)
 
-    def join(self, changed: Params, kept: Params) -> Params:
+    def join(self, trainable: Params, frozen: Params) -> Params:
         """All parameters of the model, the low-rank products added up."""
-        flat, new = flatten(kept), flatten(changed)
+        flat, new = flatten(frozen), flatten(trainable)
         if not self.lora.rank:
             return unflatten(flat | new)
         scale = self.lora.alpha / self.lora.rank
@@ -68,7 +68,7 @@ class Trainable:
         factors = {}
         for i, (name, weight_OI) in enumerate(sorted(weights.items())):
             if weight_OI.ndim != 2:
-                raise ValueError(f"lora.targets: {name} is no matrix")
+                raise ValueError(f"lora.targets: {name} is not a matrix")
             n_out, n_in = weight_OI.shape
             down_RI = jax.random.normal(jax.random.fold_in(key, i), (self.lora.rank, n_in))
             factors[f"{name}.{DOWN}"] = down_RI * n_in**-0.5

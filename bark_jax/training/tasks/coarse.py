@@ -6,23 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bark_jax.config import BarkConfig
 from bark_jax.data.records import Record
-from bark_jax.models.binding import bind, init_params
-from bark_jax.models.forward import run_blocks
 from bark_jax.models.gpt import GPT
-from bark_jax.models.layers import DTypes
 from bark_jax.params import Params
 from bark_jax.stages.coarse_plan import CoarsePlan, flatten, make_plan, segments
 from bark_jax.training.tasks.corruption import corrupt
 from bark_jax.training.tasks.cross_entropy import IGNORED, token_sums
 from bark_jax.training.tasks.task import Batch, Example, LossSums
+from bark_jax.training.tasks.transformer import TransformerTask
 
 LOSS_ON = ("context", "new")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CoarseTask:
+class CoarseTask(TransformerTask):
     """Examples are [semantic] [infer] [coarse], one stretch of a record after its context.
 
     The stretch is one that inference makes from one reading of its context
@@ -30,15 +27,10 @@ class CoarseTask:
     The loss counts the record's own coarse tokens; those of a voice's history are only read.
     """
 
-    cfg: BarkConfig
-    compute_dtype: str = "float32"
-    remat: bool = False
-    history_share: float = 0.5
-    corruption: float = 0.0  # share of random codes among the inputs
     loss_on: str = "context"  # "new": only the tokens that inference draws from this context
 
     stage = "coarse"
-    needs_audio = False
+    make = GPT
 
     def __post_init__(self) -> None:
         if self.loss_on not in LOSS_ON:
@@ -78,15 +70,6 @@ class CoarseTask:
         ids = np.concatenate([context[: semantic_length + 1], read])
         return {"ids": ids.astype(np.int32), "targets": targets}
 
-    def init(self, key: jax.Array) -> Params:
-        return init_params(GPT, self.cfg.coarse, DTypes(), key=key)
-
-    def helpers(self, key: jax.Array) -> Params:
-        return {}
-
-    def is_trained(self, name: str) -> bool:
-        return True
-
     def loss(
         self, params: Params, batch: Batch, key: jax.Array | None, progress: jax.Array
     ) -> LossSums:
@@ -105,12 +88,9 @@ class CoarseTask:
 
     def logits(self, params: Params, ids_BT: jax.Array, codebook_BT: jax.Array) -> jax.Array:
         """Scores (B, n_targets, codebook_size) of the codes of each position's codebook."""
-        layout = self.cfg.tokens
-        dtypes = DTypes(compute=self.compute_dtype)
-        model = bind(GPT, self.cfg.coarse, dtypes, params=params)
-        x_BTD = model.embed(ids_BT) + model.wpe(jnp.arange(ids_BT.shape[1]))[None]
-        x_BTD, _ = run_blocks(model.h, x_BTD, is_causal=True, dtypes=dtypes, remat=self.remat)
-        out_BTD = model.ln_f(x_BTD[:, layout.coarse_semantic_length :])
+        layout, model = self.cfg.tokens, self.model(params)
+        out_BTD, _ = model(model.embed(ids_BT), remat=self.remat)
+        out_BTD = out_BTD[:, layout.coarse_semantic_length :]
         Q, V = layout.n_coarse_codebooks, layout.codebook_size
         all_BTQV = model.logits(out_BTD, layout.coarse_offset(0), Q * V).reshape(
             *out_BTD.shape[:2], Q, V

@@ -57,7 +57,7 @@ class CodecTask:
             raise ValueError(f"crop_s={self.crop_s}: the longest window alone has {shortest_s} s")
         if min(self.coarse_share, self.any_share) < 0 or self.coarse_share + self.any_share > 1:
             raise ValueError(
-                f"coarse_share={self.coarse_share} and any_share={self.any_share} are no shares"
+                f"coarse_share={self.coarse_share} and any_share={self.any_share} are not shares"
             )
         if not 0 <= self.start_codebooks < 1:
             raise ValueError(f"start_codebooks={self.start_codebooks} is not in [0, 1)")

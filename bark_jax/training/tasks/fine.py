@@ -6,35 +6,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bark_jax.config import BarkConfig
 from bark_jax.data.records import Record
-from bark_jax.models.binding import bind, init_params
 from bark_jax.models.fine_gpt import FineGPT
-from bark_jax.models.forward import run_blocks
-from bark_jax.models.layers import DTypes
 from bark_jax.params import Params
 from bark_jax.training.tasks.corruption import corrupt
 from bark_jax.training.tasks.cross_entropy import IGNORED, token_sums
 from bark_jax.training.tasks.task import Batch, Example, LossSums
+from bark_jax.training.tasks.transformer import TransformerTask
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FineTask:
+class FineTask(TransformerTask):
     """Examples are windows of frames; the codebook to predict is drawn at each step.
 
     Of that codebook the model sees the frames before `n_seen` (a voice's history, or what an
     earlier window wrote) and pads behind them. The loss counts the frames from `n_seen` on.
     """
 
-    cfg: BarkConfig
-    compute_dtype: str = "float32"
-    remat: bool = False
     window: int | None = None  # frames of one example; None: as many as inference's window
-    history_share: float = 0.5
-    corruption: float = 0.0  # share of random codes among the lower codebooks
 
     stage = "fine"
-    needs_audio = False
+    make = FineGPT
 
     def __post_init__(self) -> None:
         limit = self.cfg.tokens.fine_window
@@ -77,16 +69,6 @@ class FineTask:
             "n_frames": np.array(len(frames), np.int32),
         }
 
-    def init(self, key: jax.Array) -> Params:
-        return init_params(FineGPT, self.cfg.fine, DTypes(), key=key)
-
-    def helpers(self, key: jax.Array) -> Params:
-        return {}
-
-    def is_trained(self, name: str) -> bool:
-        """Tables of given codebooks but the first are inputs only; all get gradients."""
-        return True
-
     def loss(
         self, params: Params, batch: Batch, key: jax.Array | None, progress: jax.Array
     ) -> LossSums:
@@ -110,15 +92,12 @@ class FineTask:
 
     def logits(self, params: Params, batch: Batch, codebook: jax.Array) -> jax.Array:
         """Scores (B, T, codebook_size) of `codebook` (traced int) in every frame."""
-        layout = self.cfg.tokens
-        dtypes = DTypes(compute=self.compute_dtype)
-        model = bind(FineGPT, self.cfg.fine, dtypes, params=params)
+        layout, model = self.cfg.tokens, self.model(params)
         read_BTQ = batch["read"]
         T = read_BTQ.shape[1]
         is_hidden_BT = jnp.arange(T)[None] >= batch["n_seen"][:, None]
         is_own_Q = jnp.arange(read_BTQ.shape[2]) == codebook
         is_hidden_BTQ = is_hidden_BT[..., None] & is_own_Q[None, None]
         ids_BTQ = jnp.where(is_hidden_BTQ, layout.fine_pad_token, read_BTQ)
-        x_BTD = model.embed(ids_BTQ, codebook)
-        x_BTD, _ = run_blocks(model.h, x_BTD, is_causal=False, dtypes=dtypes, remat=self.remat)
-        return model.logits(model.ln_f(x_BTD), codebook, layout.codebook_size)
+        out_BTD, _ = model(ids_BTQ, codebook, remat=self.remat)
+        return model.logits(out_BTD, codebook, layout.codebook_size)

@@ -17,7 +17,7 @@ def make_task(stage: str, cfg: BarkConfig, **options: Any) -> Task:
     """The training of one stage.
 
     Args:
-      options: fields of the stage's task, such as `compute_dtype` or `history_share`.
+      options: fields of the stage's task, such as `execution` or `history_share`.
     Raises:
       ValueError: there is no such stage or option, or an option's value is not allowed.
     """

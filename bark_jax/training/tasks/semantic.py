@@ -6,39 +6,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bark_jax.config import BarkConfig
 from bark_jax.data.records import Record
-from bark_jax.models.binding import bind, init_params
-from bark_jax.models.forward import Watch, run_blocks
+from bark_jax.models.forward import Seen, Watch
 from bark_jax.models.gpt import GPT
-from bark_jax.models.layers import DTypes
 from bark_jax.params import Params
 from bark_jax.stages.semantic import prompt
 from bark_jax.training.tasks.corruption import corrupt
 from bark_jax.training.tasks.cross_entropy import IGNORED, token_sums
 from bark_jax.training.tasks.guided_attention import off_diagonal
 from bark_jax.training.tasks.task import Batch, Example, LossSums
+from bark_jax.training.tasks.transformer import TransformerTask
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SemanticTask:
+class SemanticTask(TransformerTask):
     """Examples are [text + history, summed] [infer] [tokens], as inference reads them.
 
     The loss counts semantic tokens and the end-of-sequence token, nothing else.
     """
 
-    cfg: BarkConfig
-    compute_dtype: str = "float32"
-    remat: bool = False
     max_tokens: int | None = None  # of one example, EOS included; None: as many as inference draws
-    history_share: float = 0.5
-    corruption: float = 0.0  # share of random tokens among the inputs
     guide_weight: float = 0.0  # of guided attention, at the run's beginning
     guide_layers: tuple[int, ...] = (1, 2)
     guide_until: float = 0.5  # share of the run at which it has faded out
 
     stage = "semantic"
-    needs_audio = False
+    make = GPT
 
     def __post_init__(self) -> None:
         limit = self.cfg.tokens.max_semantic_tokens
@@ -82,22 +75,14 @@ class SemanticTask:
             "n_text": np.array(len(kept), np.int32),
         }
 
-    def init(self, key: jax.Array) -> Params:
-        return init_params(GPT, self.cfg.semantic, DTypes(), key=key)
-
-    def helpers(self, key: jax.Array) -> Params:
-        return {}
-
-    def is_trained(self, name: str) -> bool:
-        return True
-
     def loss(
         self, params: Params, batch: Batch, key: jax.Array | None, progress: jax.Array
     ) -> LossSums:
-        guide = self._guide(batch) if key is not None and self.guide_weight else None
-        logits_BTV, away = self.logits(params, batch["ids"], guide)
+        is_guided = key is not None and self.guide_weight > 0
+        logits_BTV, seen = self.logits(params, batch["ids"], self._keep if is_guided else None)
         sums = token_sums(logits_BTV, batch["targets"])
-        if guide is not None:
+        if is_guided:
+            away = self._off_diagonal(seen, batch)
             weight = self.guide_weight * jnp.maximum(0, 1 - progress / self.guide_until)
             sums["loss"] += jnp.stack([weight * away, jnp.float32(0)])
             sums["guide"] = jnp.stack([away, sums["loss"][1] * len(self.guide_layers)])
@@ -105,27 +90,24 @@ class SemanticTask:
 
     def logits(
         self, params: Params, ids_BT: jax.Array, watch: Watch | None = None
-    ) -> tuple[jax.Array, jax.Array]:
-        """Scores (B, n_targets, V) of each target, V = semantic ids and EOS; sum of `watch`."""
-        layout = self.cfg.tokens
-        dtypes = DTypes(compute=self.compute_dtype)
-        model = bind(GPT, self.cfg.semantic, dtypes, params=params)
+    ) -> tuple[jax.Array, Seen]:
+        """Scores (B, n_targets, V) of each target, V = semantic ids and EOS; what `watch` kept."""
+        layout, model = self.cfg.tokens, self.model(params)
         x_BTD = model.embed_merged(ids_BT, layout.text_length)
-        x_BTD += model.wpe(jnp.arange(x_BTD.shape[1]))[None]
-        x_BTD, seen = run_blocks(
-            model.h, x_BTD, is_causal=True, dtypes=dtypes, remat=self.remat, watch=watch
-        )
-        out_BTD = model.ln_f(x_BTD[:, layout.text_length :])
+        out_BTD, seen = model(x_BTD, remat=self.remat, watch=watch)
+        out_BTD = out_BTD[:, layout.text_length :]
         return model.logits(out_BTD, 0, layout.semantic_pad_token + 1), seen
 
-    def _guide(self, batch: Batch) -> Watch:
+    def _keep(self, name: str, value: jax.Array) -> jax.Array | None:
+        """Queries and keys (B, T, K) of the first head of the guided layers."""
+        wanted = {f"h.{layer}.attn.{each}" for layer in self.guide_layers for each in "qk"}
+        return value[:, :, 0] if name in wanted else None
+
+    def _off_diagonal(self, seen: Seen, batch: Batch) -> jax.Array:
         n_tokens_B = (batch["targets"] != IGNORED).sum(-1)
-
-        def watch(layer: int, q_BTHK: jax.Array, k_BTHK: jax.Array) -> jax.Array:
-            if layer not in self.guide_layers:
-                return jnp.float32(0)
-            q_BTK, k_BTK = q_BTHK[:, :, 0], k_BTHK[:, :, 0]
+        away = jnp.float32(0)
+        for layer in self.guide_layers:
+            q_BTK, k_BTK = seen[f"h.{layer}.attn.q"], seen[f"h.{layer}.attn.k"]
             first = self.cfg.tokens.text_length
-            return off_diagonal(q_BTK, k_BTK, batch["n_text"], n_tokens_B, first)
-
-        return watch
+            away += off_diagonal(q_BTK, k_BTK, batch["n_text"], n_tokens_B, first)
+        return away

@@ -13,6 +13,7 @@ from bark_jax.config import CodecConfig
 from bark_jax.data.records import Record
 from bark_jax.models import encodec
 from bark_jax.params import Params, flatten, unflatten
+from bark_jax.stages import codec
 from bark_jax.training.codec import codebooks
 from bark_jax.training.codec.codebooks import CodebookSettings
 from bark_jax.training.codec.discriminator import (
@@ -216,15 +217,16 @@ def evaluate() -> Callable[[Params, dict[str, jax.Array]], dict[str, jax.Array]]
 def test_what_is_evaluated_is_what_inference_plays(params, evaluate):
     samples_BS = tones(2, TASK.n_frames * CODEC.hop_length)
     sums = evaluate(params, batch_of(samples_BS))
-    codes_BQT = encodec.encode(params, samples_BS, cfg=CODEC, n_codebooks=5)
-    played_BS = encodec.decode(params, codes_BQT, cfg=CODEC)
+    static = {"cfg": CODEC, "execution": tiny.F32}
+    codes_BQT = codec.encode(params, samples_BS, **static, n_codebooks=5)
+    played_BS = codec.decode(params, codes_BQT, **static)
     spectral_B = spectral_distance(played_BS, jnp.asarray(samples_BS), RATE, TASK.spectral)
     waveform = np.abs(np.asarray(played_BS) - samples_BS).mean()
     # the same sums, compiled apart
     mean = {name: float(total[0] / total[1]) for name, total in sums.items()}
     assert mean["spectral"] == pytest.approx(float(spectral_B.mean()), rel=1e-4)
     assert mean["waveform"] == pytest.approx(waveform, rel=1e-4)
-    coarse_BS = encodec.decode(params, codes_BQT[:, :3], cfg=CODEC)
+    coarse_BS = codec.decode(params, codes_BQT[:, :3], **static)
     spectral_B = spectral_distance(coarse_BS, jnp.asarray(samples_BS), RATE, TASK.spectral)
     assert mean["spectral_coarse"] == pytest.approx(float(spectral_B.mean()), rel=1e-4)
     weighted = mean["spectral"] + 2 * mean["waveform"] + 0.05 * mean["commitment"]
@@ -355,10 +357,10 @@ def test_discriminators_are_trained_along_and_never_exported(params):
     )
     recipe = Recipe(judged, OptimizerSettings(), Trainable(), ema=0.9)
     state = recipe.init(params, KEY)
-    assert {"encoder", "decoder", "discriminator"} == state.changed.keys() == state.average.keys()
+    assert {"encoder", "decoder", "discriminator"} == state.trainable.keys() == state.ema.keys()
     assert recipe.params(state).keys() == params.keys()
     batch = batch_of(tones(2, 300))
-    both = state.changed | state.kept
+    both = state.trainable | state.frozen
     found = jax.eval_shape(judged.loss, both, batch, KEY, END).sums
     assert {"discriminator", "adversarial", "features"} <= found.keys()
     found = jax.eval_shape(judged.loss, recipe.params(state), batch, KEY, END).sums

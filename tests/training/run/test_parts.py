@@ -252,7 +252,7 @@ def test_lora_starts_at_the_model_and_adds_a_scaled_product():
     [
         (Trainable(frozen=("wtes",)), "freeze: 'wtes' fits no parameter; there are .*h.0.attn"),
         (Trainable(frozen=(".*",)), "leave nothing to train"),
-        (Trainable(lora=LoraSettings(rank=2, targets=(r".*ln_1.*",))), "ln_1.bias is no matrix"),
+        (Trainable(lora=LoraSettings(rank=2, targets=(r".*ln_1.*",))), "ln_1.bias is not a matrix"),
     ],
 )
 def test_what_cannot_be_trained_is_named(trainable, message):

@@ -163,7 +163,7 @@ def test_fine_scores_draw_the_codes_of_inference(n_history):
         jnp.int32(last),
         jnp.int32(0),
         cfg=tiny.CONFIG,
-        dtypes=tiny.F32,
+        execution=tiny.F32,
     )
     new = slice(example["n_seen"], None)
     np.testing.assert_array_equal(codes_BTQ[0, new, last], logits_BTV[0, new].argmax(-1))

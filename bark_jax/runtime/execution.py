@@ -1,0 +1,124 @@
+"""How a model computes: number formats, platform and formulation, chosen once and passed on.
+
+A frozen value that is static under `jax.jit`, so that programs for different choices never mix.
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+from jax.sharding import Mesh
+
+from bark_jax.formulations.cpu import Cpu
+from bark_jax.formulations.interface import Formulation, LayerCache
+from bark_jax.formulations.reference import Reference
+from bark_jax.formulations.tpu import Tpu
+from bark_jax.runtime.platforms import PLATFORMS, Platform, platform_of
+from bark_jax.runtime.sharding import MODEL
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DTypes:
+    """Number formats of one model; names as `jnp.dtype` takes them."""
+
+    params: str = "float32"  # parameters at rest
+    compute: str = "float32"  # inputs of matrix products
+    cache: str = "float32"  # keys and values
+
+    ALLOWED: ClassVar = ("float32", "bfloat16")
+
+    @classmethod
+    def all(cls, dtype: str) -> "DTypes":
+        """One format for everything."""
+        return cls(params=dtype, compute=dtype, cache=dtype)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value not in self.ALLOWED:
+                raise ValueError(f"dtype {field.name}={value!r} is not one of {self.ALLOWED}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a model computes. The methods are its formulation's, in its number formats."""
+
+    dtypes: DTypes
+    platform: Platform
+    formulation: Formulation
+
+    @classmethod
+    def on(cls, platform: str, dtype: "str | DTypes | None" = None) -> "Execution":
+        """The measured choices for a platform.
+
+        Args:
+          platform: "cpu", "gpu" or "tpu".
+          dtype: "float32", "bfloat16" or a `DTypes`; None is the platform's usual one.
+        Raises:
+          ValueError: an unknown platform or dtype.
+        """
+        if platform not in PLATFORMS:
+            raise ValueError(f"platform={platform!r} is not one of {tuple(PLATFORMS)}")
+        return cls._choose(platform, dtype, splits_weights=False)
+
+    @classmethod
+    def here(cls, dtype: "str | DTypes | None" = None, mesh: Mesh | None = None) -> "Execution":
+        """The choices for the devices of a mesh, or without one for this process's default device.
+
+        Args:
+          dtype: as in `on`.
+        Raises:
+          ValueError: an unknown dtype.
+        """
+        if mesh is None:
+            return cls._choose(jax.default_backend(), dtype, splits_weights=False)
+        splits_weights = dict(mesh.shape).get(MODEL, 1) > 1
+        return cls._choose(mesh.devices.flat[0].platform, dtype, splits_weights)
+
+    @classmethod
+    def _choose(
+        cls, platform: str, dtype: "str | DTypes | None", splits_weights: bool
+    ) -> "Execution":
+        found = platform_of(platform)
+        dtype = found.dtype if dtype is None else dtype
+        dtypes = DTypes.all(dtype) if isinstance(dtype, str) else dtype
+        formulation: Formulation = Reference()
+        if platform == "tpu":
+            formulation = Tpu()
+        elif platform == "cpu":
+            formulation = Cpu(single_row_parts=1) if splits_weights else Cpu()
+        return cls(dtypes=dtypes, platform=found, formulation=formulation)
+
+    def for_training(self) -> "Execution":
+        """The same, with parameters in float32: products alone use the compute format."""
+        return dataclasses.replace(self, dtypes=DTypes(compute=self.dtypes.compute))
+
+    def linear(self, x: jax.Array, weight_OI: jax.Array) -> jax.Array:
+        """See `Formulation.linear`."""
+        return self.formulation.linear(x, weight_OI, self.dtypes.compute)
+
+    def attend_sequence(
+        self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, *, is_causal: bool
+    ) -> jax.Array:
+        """See `Formulation.attend_sequence`."""
+        return self.formulation.attend_sequence(
+            q_BTHK, k_BTHK, v_BTHK, is_causal, self.dtypes.compute
+        )
+
+    def cache_of_prompt(self, k_BPHK: jax.Array, v_BPHK: jax.Array, slots: int) -> LayerCache:
+        """See `Formulation.cache_of_prompt`."""
+        return self.formulation.cache_of_prompt(k_BPHK, v_BPHK, slots, self.dtypes.cache)
+
+    def attend_cache(
+        self,
+        q_B1HK: jax.Array,
+        k_B1HK: jax.Array,
+        v_B1HK: jax.Array,
+        cache: Any,
+        visible_BM: jax.Array,
+        slot: jax.Array,
+    ) -> tuple[jax.Array, Any]:
+        """See `Formulation.attend_cache`."""
+        return self.formulation.attend_cache(
+            q_B1HK, k_B1HK, v_B1HK, cache, visible_BM, slot, self.dtypes.compute
+        )

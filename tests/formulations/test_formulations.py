@@ -1,0 +1,117 @@
+"""Every formulation gives what the reference gives, and is laid out as its figures want it."""
+
+import dataclasses
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bark_jax.decoding.loop import read_prompt, read_token
+from bark_jax.formulations.cpu import Cpu
+from bark_jax.formulations.reference import Reference
+from bark_jax.formulations.tpu import Tpu
+from bark_jax.models.binding import bind
+from bark_jax.models.gpt import GPT
+from tests import tiny
+
+CFG = tiny.CONFIG.coarse
+PARAMS = tiny.stage_params("coarse")
+LENGTHS = (9, 4, 6)
+IDS_BT = np.random.default_rng(1).integers(0, CFG.input_vocab_size, (3, 16))
+
+
+def outputs(formulation, rows):
+    """Scores (T - 8, B, V) after prompts padded to 9 ids, and after each token that follows."""
+    execution = dataclasses.replace(tiny.F32, formulation=formulation)
+
+    @jax.jit
+    def read(ids_BT, length_B):
+        gpt = bind(GPT, CFG, execution, params=PARAMS)
+        out_BD, context = read_prompt(gpt, gpt.embed(ids_BT[:, :9]), length_B, slots=32)
+        outs = [out_BD]
+        for t in range(9, ids_BT.shape[1]):
+            out_BD, context = read_token(gpt, ids_BT[:, t], context)
+            outs.append(out_BD)
+        return jnp.stack([gpt.logits(out_BD) for out_BD in outs])
+
+    return read(IDS_BT[:rows], jnp.array(LENGTHS[:rows]))
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """`outputs` of the reference by number of rows."""
+    return {rows: outputs(Reference(), rows) for rows in (1, 3)}
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("formulation", [Cpu(), Cpu(least_separate_heads=1), Tpu()])
+def test_formulations_agree(reference, formulation, rows):
+    # float32 rounding of scores up to 8 over two layers: 3.4e-6 was measured
+    np.testing.assert_allclose(outputs(formulation, rows), reference[rows], atol=2e-5)
+
+
+@pytest.mark.parametrize("is_causal", [True, False])
+def test_attention_over_a_sequence_agrees(is_causal):
+    rng = np.random.default_rng(4)
+    qkv = [jnp.asarray(rng.normal(size=(2, 7, 3, 8)), jnp.float32) for _ in range(3)]
+    want = Reference().attend_sequence(*qkv, is_causal, "float32")
+    for formulation in (Cpu(), Tpu()):
+        got = formulation.attend_sequence(*qkv, is_causal, "float32")
+        np.testing.assert_allclose(got, want, atol=2e-6)  # sums of 7 values near 1
+
+
+@pytest.mark.parametrize(
+    "formulation, rows, heads, n_arrays",
+    [(Cpu(), 1, 12, 1), (Cpu(), 2, 12, 12), (Cpu(), 2, 8, 1), (Reference(), 2, 12, 1)],
+)
+def test_batches_on_cpu_have_a_cache_per_head(formulation, rows, heads, n_arrays):
+    z_BPHK = jnp.zeros((rows, 3, heads, 8))
+    cache = formulation.cache_of_prompt(z_BPHK, z_BPHK, 16, "float32")
+    shape = (rows, heads // n_arrays, 8, 16)
+    assert [z.shape for z in jax.tree.leaves(cache)] == [shape] * 2 * n_arrays
+
+
+@pytest.mark.parametrize("formulation", [Reference(), Cpu(), Tpu()])
+def test_a_single_rows_cache_is_laid_out_as_a_batchs(formulation):
+    z_BPHK = jnp.asarray(np.random.default_rng(2).normal(size=(2, 3, 12, 8)), jnp.float32)
+    batch, single = (
+        formulation.cache_of_prompt(z, z + 1, 16, "float32") for z in (z_BPHK, z_BPHK[:1])
+    )
+    laid_out = single.laid_out_like(batch)
+    assert jax.tree.structure(laid_out) == jax.tree.structure(batch)
+    for got, want in zip(jax.tree.leaves(laid_out), jax.tree.leaves(batch), strict=True):
+        np.testing.assert_array_equal(got, want[:1])
+
+
+def product_shapes(rows, n_out=96, pattern=r"(?:dot|fusion)\(.*dot_general", formulation=None):
+    """Shapes of the compiled products of so many rows."""
+    by = formulation or Cpu()
+    multiply = jax.jit(lambda x, weight: by.linear(x, weight, "float32"))
+    text = multiply.lower(jnp.zeros((rows, 64)), jnp.zeros((n_out, 64))).compile().as_text()
+    return set(re.findall(rf"= f32\[([\d,]+)\]\S+ {pattern}", text))
+
+
+def test_products_of_a_few_rows_are_transposed():
+    """The compiler likes to turn them round, and then reads the weight more than once."""
+    assert product_shapes(8) == {"96,8"}
+    assert product_shapes(65) == {"65,96"}
+
+
+def test_a_single_row_is_multiplied_in_equal_parts():
+    """Or the compiler cuts the product into tasks that the cores cannot share evenly."""
+    assert product_shapes(1, pattern=r"dot\(") == {"8,1,12"}
+    assert product_shapes(1, n_out=90, pattern=r"dot\(") == {"1,90"}  # not divisible by eight
+    assert product_shapes(1, pattern=r"dot\(", formulation=Cpu(single_row_parts=1)) == {"1,96"}
+
+
+@pytest.mark.parametrize("shape", [(1, 64), (1, 1, 64)])
+@pytest.mark.parametrize("formulation", [Cpu(), Tpu()])
+def test_products_of_a_single_row_agree(formulation, shape):
+    rng = np.random.default_rng(3)
+    x, weight_OI = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in (shape, (96, 64)))
+    got = jax.jit(lambda x: formulation.linear(x, weight_OI, "float32"))(x)
+    assert got.shape == (*shape[:-1], 96)
+    # float32 rounding of a sum of 64 products of spread 1
+    np.testing.assert_allclose(got, np.asarray(x) @ np.asarray(weight_OI).T, atol=1e-5)
