@@ -57,8 +57,8 @@ def read_lines(path: Path, *, voice: Any, seed: int, sampling: SamplingConfig) -
     Args:
       voice, seed, sampling: for lines that do not say.
     Raises:
-      ValueError: a line is not a JSON object, has unknown fields, no text, or an id that is taken or
-        cannot name a file; all of them are listed.
+      ValueError: a line is not a JSON object, has unknown fields, no text, or an id that is taken
+        or cannot name a file; all of them are listed.
     """
     is_json = path.suffix == ".jsonl"
     lines: list[Line] = []

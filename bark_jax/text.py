@@ -46,7 +46,8 @@ class Tokenizer:
 
         Raises:
           FileNotFoundError: there is no such file.
-          ValueError: it is not a WordPiece vocabulary in UTF-8, or the settings are not a JSON object.
+          ValueError: it is not a WordPiece vocabulary in UTF-8, or the settings are not a JSON
+            object.
         """
         path = Path(tokenizer_dir) / VOCAB_FILE
         if not path.is_file():

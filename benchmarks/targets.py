@@ -57,7 +57,7 @@ class Target:
 
 
 def _tpu(name: str, gib: int) -> Target:
-    # a lone chip is not a valid topology everywhere
+    # a single chip is not a valid topology everywhere
     description = {"platform": "tpu", "topology_name": f"{name}:2x2"}
     return Target("tpu", "tpu", "libtpu", gib * 2**30, description)
 

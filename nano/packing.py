@@ -100,7 +100,7 @@ def _rounded(params: Params, dtype: str) -> Params:
 
 
 def _voice(record: Record, layout: TokenLayout) -> Voice:
-    """Both kinds of tokens of the same stretch: frames behind the last whole token go."""
+    """Both kinds of tokens of the same section: frames behind the last whole token go."""
     frames_per_token = layout.coarse_per_semantic / layout.n_coarse_codebooks
     n_tokens = int(min(len(record.semantic), record.codes.shape[1] / frames_per_token))
     codes_QT = record.codes[:, : round(n_tokens * frames_per_token)]

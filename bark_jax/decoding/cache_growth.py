@@ -57,15 +57,15 @@ def chunks(
 def grow(context: Context, slots: int) -> Context:
     """The same context with a larger cache.
 
-    The ring is turned, so that its oldest slot comes first and the new ones follow its newest.
+    The ring is rolled, so that its oldest slot comes first and the new ones follow its newest.
     """
     first, old = context.first, context.slots
 
     def enlarge(z: jax.Array, axis: int) -> jax.Array:
         prompt, ring = jnp.split(z, [first], axis)
-        turned = jnp.roll(ring, first - context.slot, axis)
+        rolled = jnp.roll(ring, first - context.slot, axis)
         widths = [(0, slots - old if i == axis else 0) for i in range(z.ndim)]
-        return jnp.pad(jnp.concatenate([prompt, turned], axis), widths)
+        return jnp.pad(jnp.concatenate([prompt, rolled], axis), widths)
 
     return dataclasses.replace(
         context,

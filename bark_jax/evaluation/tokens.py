@@ -36,7 +36,7 @@ def repeat_share(tokens_QT: np.ndarray) -> float | None:
 
 
 def longest_run(tokens_QT: np.ndarray) -> int:
-    """Steps of the longest stretch of equal tokens."""
+    """Steps of the longest run of equal tokens."""
     if not tokens_QT.shape[1]:
         return 0
     ends = np.flatnonzero(~_repeats(tokens_QT)) + 1

@@ -146,12 +146,12 @@ class ShardBuilder:
     ) -> Manifest:
         """Writes `skipped.jsonl` and the manifest once every chunk is finished.
 
-          Args:
-            spec: what the numbers in the records mean.
-        skipped: rows that never came into a chunk.
-          Raises:
-            ValueError: not one training record was made. What was finished is taken back, so that
-              the same command can try anew.
+        Args:
+          spec: what the numbers in the records mean.
+          skipped: rows that never came into a chunk.
+        Raises:
+          ValueError: not one training record was made. What was finished is taken back, so that
+            the same command can try anew.
         """
         counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
         shards: list[Shard] = []

@@ -83,7 +83,7 @@ def make_plan(
 
 
 def segments(plans: Sequence[CoarsePlan], window: int) -> Iterator[tuple[int, int]]:
-    """Yields (tokens done, tokens to make) of each stretch that needs one reading of the context.
+    """Yields (tokens done, tokens to make) of each segment that needs one reading of the context.
 
     The original reads its context anew for every window. As long as no row's context has lost its
     beginning, the new context is the old one plus what was just made, so the KV cache goes on.

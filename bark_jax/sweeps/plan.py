@@ -47,8 +47,10 @@ def plan(points: Sequence[PointSettings], sweep_dir: Path) -> list[str | None]:
 
 
 def check_disk(folder: Path, n_bytes: int) -> None:
-    """Raises:
-    ValueError: less than `n_bytes` are free where `folder` lies.
+    """Refuses to begin where the disk will be full.
+
+    Raises:
+      ValueError: less than `n_bytes` are free where `folder` lies.
     """
     free = shutil.disk_usage(folder).free
     if free < n_bytes:

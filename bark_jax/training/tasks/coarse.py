@@ -20,10 +20,10 @@ LOSS_ON = ("context", "new")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CoarseTask(TransformerTask):
-    """Examples are [semantic] [infer] [coarse], one stretch of a record after its context.
+    """Examples are [semantic] [infer] [coarse], one segment of a record after its context.
 
-    The stretch is one that inference makes from one reading of its context
-    (`coarse_plan.segments`), and every coarse token of a record is equally likely to be in it.
+    A segment is what inference makes from one reading of its context (`coarse_plan.segments`), and
+    every coarse token of a record is equally likely to be in it.
     The loss counts the record's own coarse tokens; those of a voice's history are only read.
     """
 
@@ -38,7 +38,7 @@ class CoarseTask(TransformerTask):
 
     @property
     def n_targets(self) -> int:
-        """Longest stretch with its context, in coarse tokens."""
+        """Longest segment with its context, in coarse tokens."""
         layout = self.cfg.tokens
         return layout.max_coarse_history + layout.coarse_window
 
@@ -46,7 +46,7 @@ class CoarseTask(TransformerTask):
         return dataclasses.replace(self, corruption=0.0)
 
     def example(self, record: Record, history: Record | None, rng: np.random.Generator) -> Example:
-        """A stretch as `ids` (semantic length + n_targets) and `targets` (n_targets)."""
+        """A segment as `ids` (semantic length + n_targets) and `targets` (n_targets)."""
         layout = self.cfg.tokens
         voice = history and (history.semantic, history.codes[: layout.n_coarse_codebooks])
         plan = make_plan(record.semantic, voice, layout, layout.max_coarse_history)

@@ -104,7 +104,7 @@ def test_a_long_record_loses_its_end_and_teaches_no_eos():
     assert EOS not in example["targets"] and (example["targets"] != IGNORED).all()
 
 
-@pytest.mark.parametrize("n_semantic, n_history", [(4, 0), (40, 12)])  # one stretch; several
+@pytest.mark.parametrize("n_semantic, n_history", [(4, 0), (40, 12)])  # one segment; several
 def test_coarse_scores_are_those_of_decoding(n_semantic, n_history):
     task = make_task("coarse", tiny.CONFIG, loss_on="new")
     record = record_of(n_semantic)
@@ -112,10 +112,10 @@ def test_coarse_scores_are_those_of_decoding(n_semantic, n_history):
     voice = history and (history.semantic, history.codes[:3])
     plan = coarse_plan.make_plan(record.semantic, voice, L, L.max_coarse_history)
     made = coarse_plan.flatten(record.codes[:3], L)[: plan.n_tokens]
-    stretches = list(coarse_plan.segments([plan], L.coarse_window))
+    segments = list(coarse_plan.segments([plan], L.coarse_window))
     drawn = [example_of(task, record, history, seed) for seed in range(1000)]
-    assert len({e["ids"].tobytes() for e in drawn}) == len(stretches)
-    for begin, n_steps in (stretches[0], stretches[-1]):
+    assert len({e["ids"].tobytes() for e in drawn}) == len(segments)
+    for begin, n_steps in (segments[0], segments[-1]):
         context_P, new = plan.context(made[:begin]), made[begin : begin + n_steps]
         fits = [
             e for e in drawn if np.array_equal(e["targets"][e["targets"] != IGNORED], new)
