@@ -42,7 +42,7 @@ ALLOWED_PROMPTS = {"announcer"} | {
     for n in range(10)
 }
 
-STAGES = {"text": "semantic", "coarse": "coarse", "fine": "fine", "codec": "codec"}
+STAGE_OF_KIND = {"text": "semantic", "coarse": "coarse", "fine": "fine", "codec": "codec"}
 TOKENS = TokenLayout()  # of the published models
 FINE_TEMPERATURE = 0.5  # whatever the caller of semantic_to_waveform asks for
 
@@ -283,7 +283,7 @@ def _preload(kind: str, use_gpu: bool, force_reload: bool) -> Bark:
     if not use_gpu and jax.default_backend() != "cpu":
         logger.warning("the %s model uses the accelerator: only JAX_PLATFORMS=cpu avoids it", kind)
     bark = _load(kind, force_reload)
-    with bark.runner.params[STAGES[kind]].on_device():
+    with bark.runner.params[STAGE_OF_KIND[kind]].on_device():
         return bark
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from bark_jax.config import TRANSFORMERS
 from bark_jax.generation import Generation
 from bark_jax.pipeline import Bark
 from bark_jax.sampling_config import SamplingConfig, per_row
 from bark_jax.text import encode_text
 
 FIELDS = ("text", "id", "voice", "seed", "sampling")
-STAGES = ("semantic", "coarse", "fine")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ def read_lines(path: Path, *, voice: Any, seed: int, sampling: SamplingConfig) -
                     fields.get("seed", seed + number),
                     {
                         s: {k: v[0] for k, v in per_row(s, getattr(own, s), 1).items()}
-                        for s in STAGES
+                        for s in TRANSFORMERS
                     },
                 )
             )

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, TypeVar
 
+DTYPES = ("float32", "bfloat16")  # that a user may choose to compute in
+
 T = TypeVar("T")
 
 STAGES = ("semantic", "coarse", "fine", "codec")

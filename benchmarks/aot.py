@@ -49,7 +49,7 @@ FORMULATIONS: dict[str, Callable[[Execution], Execution]] = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
+class AotSettings:
     """Fields of configs/aot.yaml."""
 
     targets: tuple[str, ...] = ("v5e", "v6e")
@@ -95,7 +95,7 @@ class Compiled:
     cycles: int | None = None  # per unit, estimated; None where the compiler gives none
 
 
-def run(settings: Settings) -> Iterator[dict[str, Any]]:
+def run(settings: AotSettings) -> Iterator[dict[str, Any]]:
     """Compiles for one target after the other; yields its result so far after every program.
 
     Raises:
@@ -119,7 +119,7 @@ def run(settings: Settings) -> Iterator[dict[str, Any]]:
             yield result
 
 
-def compile_target(target: Target, settings: Settings) -> Iterator[Compiled]:
+def compile_target(target: Target, settings: AotSettings) -> Iterator[Compiled]:
     names = FORMULATIONS if "all" in settings.formulations else settings.formulations
     for formulation in names:
         execution = FORMULATIONS[formulation](Execution.on(target.platform))
@@ -130,7 +130,7 @@ def compile_target(target: Target, settings: Settings) -> Iterator[Compiled]:
 
 
 def _compile_size(
-    target: Target, size: str, settings: Settings, execution: Execution, done: set[Any]
+    target: Target, size: str, settings: AotSettings, execution: Execution, done: set[Any]
 ) -> Iterator[Compiled]:
     """Every program at every batch size; where one does not fit, the largest that does as well."""
     config = model_config(size)
@@ -172,7 +172,7 @@ def compile_program(program: Program, target: Target) -> Compiled:
     )  # fmt: skip
 
 
-def write(result: Mapping[str, Any], settings: Settings) -> Path:
+def write(result: Mapping[str, Any], settings: AotSettings) -> Path:
     """One line of JSON; a later result of the same target takes the place of an earlier one."""
     kind = (
         "formulations-" if len(settings.formulations) > 1 or "all" in settings.formulations else ""

@@ -83,7 +83,7 @@ def environment(device: str, compile_cache: str | None = None) -> dict[str, str]
     """Variables for a worker.
 
     Args:
-      device: as in `Settings`.
+      device: as in `BenchmarkSettings`.
       compile_cache: directory for JAX's compiled programs, in place of this user's.
     """
     env = {

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from benchmarks import load
 from benchmarks.samples import Sample
-from benchmarks.settings import ROOT, Settings
+from benchmarks.settings import ROOT, BenchmarkSettings
 
 LINE = "hello there"
 
 
-def measure_cold_starts(settings: Settings, env: dict[str, str]) -> list[Sample]:
+def measure_cold_starts(settings: BenchmarkSettings, env: dict[str, str]) -> list[Sample]:
     """Samples of every command; the caches are warm from a run before them."""
     with tempfile.TemporaryDirectory() as folder:
         env = {**os.environ, **env, "XDG_CACHE_HOME": folder}
@@ -34,7 +34,7 @@ def measure_cold_starts(settings: Settings, env: dict[str, str]) -> list[Sample]
 
 
 def _sample(
-    name: str, arguments: list[str], env: dict[str, str], index: int, settings: Settings
+    name: str, arguments: list[str], env: dict[str, str], index: int, settings: BenchmarkSettings
 ) -> Sample:
     load.wait_until_quiet(settings.max_load, settings.patience_s)
     with load.watch(load.children_s) as seen:

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.settings import DTYPES, ROOT
+from bark_jax.config import DTYPES
+from benchmarks.settings import ROOT
 
 MATMUL = {"cpu": (1024, 768, 3072)}
 LARGE_MATMUL = (8192, 8192, 8192)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from bark_jax.config import STAGES
 from benchmarks import load
 from benchmarks.client import Worker
 from benchmarks.progress import say
-from benchmarks.samples import MEASURED, STAGES, Sample
-from benchmarks.settings import Settings
+from benchmarks.samples import MEASURED, Sample
+from benchmarks.settings import BenchmarkSettings
 from benchmarks.work import Task
 
 
@@ -22,7 +23,9 @@ def warm_up(worker: Worker, task: Task) -> dict[str, float]:
     return seconds
 
 
-def measure_peers(workers: Mapping[str, Worker], task: Task, settings: Settings) -> list[Sample]:
+def measure_peers(
+    workers: Mapping[str, Worker], task: Task, settings: BenchmarkSettings
+) -> list[Sample]:
     """One row: all peers do a stage in turn, then the next stage; so every round."""
     return [
         _sample(workers[peer], stage, task, index, "solo", settings)
@@ -32,7 +35,9 @@ def measure_peers(workers: Mapping[str, Worker], task: Task, settings: Settings)
     ]
 
 
-def measure_batches(worker: Worker, tasks: Sequence[Task], settings: Settings) -> list[Sample]:
+def measure_batches(
+    worker: Worker, tasks: Sequence[Task], settings: BenchmarkSettings
+) -> list[Sample]:
     """Ours: all batch sizes do a stage in turn, then the next stage; so every round."""
     if settings.batch_repeats:
         for task in tasks:
@@ -46,7 +51,7 @@ def measure_batches(worker: Worker, tasks: Sequence[Task], settings: Settings) -
 
 
 def _sample(
-    worker: Worker, stage: str, task: Task, index: int, phase: str, settings: Settings
+    worker: Worker, stage: str, task: Task, index: int, phase: str, settings: BenchmarkSettings
 ) -> Sample:
     load.wait_until_quiet(settings.max_load, settings.patience_s)
     with load.watch(load.process_s(worker.pid)) as seen:

@@ -18,7 +18,7 @@ from benchmarks.load import children_s, wait_until_quiet, watch
 from benchmarks.progress import say
 from benchmarks.rounds import measure_batches, measure_peers, warm_up
 from benchmarks.samples import Sample
-from benchmarks.settings import ROOT, Settings, check_installed
+from benchmarks.settings import ROOT, BenchmarkSettings, check_installed
 from benchmarks.summary import (
     Roof,
     count_dropped,
@@ -33,7 +33,7 @@ from benchmarks.work import Task, model_config
 SCHEMA = 1
 
 
-def run(settings: Settings) -> dict[str, Any]:
+def run(settings: BenchmarkSettings) -> dict[str, Any]:
     """Measures everything; the result is plain data.
 
     Raises:
@@ -88,7 +88,7 @@ def summarise(
     samples: list[Sample],
     task: Task,
     tasks: list[Task],
-    settings: Settings,
+    settings: BenchmarkSettings,
 ) -> dict[str, Any]:
     """What follows from the samples; all of it can be computed again from the result."""
     roof, most = Roof.of(result["machine"]), settings.max_load
@@ -103,7 +103,7 @@ def summarise(
     }
 
 
-def measure_machine(settings: Settings, env: dict[str, str]) -> dict[str, Any]:
+def measure_machine(settings: BenchmarkSettings, env: dict[str, str]) -> dict[str, Any]:
     libraries = ["numpy", "jax", *(["torch"] if settings.peers != ("ours",) else [])]
     found: dict[str, Any] = {}
     for library in libraries:
@@ -116,7 +116,7 @@ def measure_machine(settings: Settings, env: dict[str, str]) -> dict[str, Any]:
 
 
 def run_cold(
-    folders: Mapping[str, str], task: Task, settings: Settings, env: dict[str, str]
+    folders: Mapping[str, str], task: Task, settings: BenchmarkSettings, env: dict[str, str]
 ) -> dict[str, float]:
     """First calls of ours with an empty compile cache, in a process that then ends."""
     with Worker("ours", env) as worker:
@@ -125,7 +125,7 @@ def run_cold(
 
 
 def load(
-    worker: Worker, folders: Mapping[str, str], task: Task, settings: Settings
+    worker: Worker, folders: Mapping[str, str], task: Task, settings: BenchmarkSettings
 ) -> dict[str, Any]:
     say(f"loading {worker.peer}")
     return worker.ask(
@@ -147,7 +147,7 @@ def describe(task: Task) -> dict[str, Any]:
     }
 
 
-def write(result: Mapping[str, Any], settings: Settings) -> Path:
+def write(result: Mapping[str, Any], settings: BenchmarkSettings) -> Path:
     """Writes the result as one line of JSON; returns where."""
     ours = result["peers"]["ours"]
     kind = host_kind(result["hardware"], ours["device"], ours["platform"])

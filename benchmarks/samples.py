@@ -5,7 +5,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-STAGES = ("semantic", "coarse", "fine", "codec")
+from bark_jax.config import STAGES
+
 MEASURED = ("semantic_prefill", "semantic", "coarse_prefill", "coarse", "fine", "codec")
 
 

@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from bark_jax.config import DTYPES
+
 ROOT = Path(__file__).resolve().parents[1]
 
 SIZES = {  # n_layer, n_head, n_embd; tiny is for tests of the benchmark
@@ -19,12 +21,11 @@ PACKAGES = {  # import names that a peer needs
     "transformers": ("torch", "transformers"),
 }
 DEVICES = ("auto", "cpu", "gpu", "tpu")
-DTYPES = ("float32", "bfloat16")
 MAX_AUDIO_S = 13.0  # one fine window, and one call of the original
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
+class BenchmarkSettings:
     """Fields of configs/benchmark.yaml."""
 
     size: str = "small"
@@ -73,7 +74,7 @@ class Settings:
             raise ValueError("; ".join(errors))
 
 
-def check_installed(settings: Settings) -> None:
+def check_installed(settings: BenchmarkSettings) -> None:
     """Whether every package that the run needs is there.
 
     Raises:

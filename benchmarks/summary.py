@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bark_jax.config import STAGES
 from benchmarks.samples import (
     MEASURED,
-    STAGES,
     Quote,
     Sample,
     derive,
@@ -14,7 +14,7 @@ from benchmarks.samples import (
     quote_seconds,
     select,
 )
-from benchmarks.settings import Settings
+from benchmarks.settings import BenchmarkSettings
 from benchmarks.work import Task, Work
 
 ROWS = (
@@ -150,7 +150,7 @@ def summarise_cold_starts(samples: Sequence[Sample], max_load: float) -> dict[st
     return {name: quoted.to_dict() for name, quoted in quotes.items() if quoted}
 
 
-def count_dropped(samples: Sequence[Sample], settings: Settings) -> dict[str, int]:
+def count_dropped(samples: Sequence[Sample], settings: BenchmarkSettings) -> dict[str, int]:
     """How many samples there are, and how many were measured beside others' work."""
     dropped = sum(sample.load > settings.max_load for sample in samples)
     return {"samples": len(samples), "dropped": dropped}

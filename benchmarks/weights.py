@@ -8,14 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.settings import ROOT, Settings
+from benchmarks.settings import ROOT, BenchmarkSettings
 
 VERSION = 1  # raise it when the weights change
 STD = 0.02  # of the weights; larger ones make attention so sharp that numbers get denormal
 FORMATS = {"suno": "suno", "transformers": "hf"}
 
 
-def ensure_weights(settings: Settings) -> dict[str, str]:
+def ensure_weights(settings: BenchmarkSettings) -> dict[str, str]:
     """The folder of every peer, made by another process at the first call."""
     from bark_jax.runtime.paths import cache_path
 

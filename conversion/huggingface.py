@@ -14,7 +14,7 @@ import tokenizers
 from bark_jax.config import BarkConfig
 from bark_jax.text import VOCAB_FILE
 from bark_jax.voices import KEYS
-from conversion.files import (
+from conversion.checkpoint_files import (
     arrays,
     load_pickled,
     load_safetensors,

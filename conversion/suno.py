@@ -22,7 +22,7 @@ from bark_jax.config import (
     to_dict,
 )
 from bark_jax.text import VOCAB_FILE
-from conversion.files import arrays, load_pickled, save_pickled
+from conversion.checkpoint_files import arrays, load_pickled, save_pickled
 from conversion.source import Arrays, Source
 from conversion.tensors import State
 

@@ -17,7 +17,7 @@ from conversion.rules import HEAD, Dialect, normalise, rules_of, translate
 State = Mapping[str, np.ndarray]  # a checkpoint's own names
 
 # kept as they are, not widened: what goes out again is what came in
-DTYPES = tuple(np.dtype(t) for t in (np.float32, np.float16, ml_dtypes.bfloat16))
+TENSOR_DTYPES = tuple(np.dtype(t) for t in (np.float32, np.float16, ml_dtypes.bfloat16))
 
 
 def read_params(
@@ -91,8 +91,8 @@ def stage_shapes(stage: str, config: BarkConfig) -> dict[str, tuple[int, ...]]:
 
 
 def _misfits(name: str, value: np.ndarray, shape: tuple[int, ...]) -> Iterable[str]:
-    if value.dtype not in DTYPES:
-        yield f"{name} has dtype {value.dtype}, want one of {', '.join(map(str, DTYPES))}"
+    if value.dtype not in TENSOR_DTYPES:
+        yield f"{name} has dtype {value.dtype}, want one of {', '.join(map(str, TENSOR_DTYPES))}"
     elif value.shape != shape:
         yield f"{name} has shape {value.shape}, want {shape}"
     elif not (np.isfinite(value.min()) and np.isfinite(value.max())):  # allocates nothing

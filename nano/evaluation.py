@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bark_jax.checkpoint import load_source
+from bark_jax.config import TRANSFORMERS
 from bark_jax.evaluation.pitch import pitch_of
 from bark_jax.evaluation.recognizer import make_recognizer
 from bark_jax.evaluation.spectrogram import RANGE_DB, mel_db
@@ -28,7 +29,7 @@ from nano.corpus import SAMPLE_RATE, SILENCE, Utterance, common_phone, own_phone
 
 NO_VOICE = "none"
 PITCH_ROWS = 20  # utterances of a row whose pitch is measured
-GREEDY = {stage: {"temperature": 0.0} for stage in ("semantic", "coarse", "fine")}
+GREEDY = {stage: {"temperature": 0.0} for stage in TRANSFORMERS}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,12 @@ from nano.model import phones_of
 
 MOST_BYTES = 16 * 2**20  # of the packed model
 # Rounding in the codec is audible; the transformers lose nothing that the judge hears.
-DTYPES = {"semantic": "bfloat16", "coarse": "bfloat16", "fine": "bfloat16", "codec": "float32"}
+PACKED_DTYPES = {
+    "semantic": "bfloat16",
+    "coarse": "bfloat16",
+    "fine": "bfloat16",
+    "codec": "float32",
+}
 
 
 def assemble(directory: Path, exports: dict[str, Path], source: dict[str, Any]) -> Path:
@@ -41,7 +46,7 @@ def assemble(directory: Path, exports: dict[str, Path], source: dict[str, Any]) 
         shutil.copytree(exports["semantic"] / "tokenizer", directory / "tokenizer")
         for stage in STAGES:
             params = load_stage(exports[stage], stage)
-            save_stage(directory, stage, _rounded(params, DTYPES[stage]))
+            save_stage(directory, stage, _rounded(params, PACKED_DTYPES[stage]))
         save_config(directory, configs["semantic"], source)
 
     return build_once(directory, write)

@@ -17,14 +17,14 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `benchmarks` is not installed
 
-from benchmarks.aot import Settings, render, run, write
+from benchmarks.aot import AotSettings, render, run, write
 from scripts.compose import from_hydra
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="aot")
 def main(composed: DictConfig) -> None:
     try:
-        settings = from_hydra(Settings, composed)
+        settings = from_hydra(AotSettings, composed)
         results = {}
         for result in run(settings):
             path = write(result, settings)  # compiling takes hours: nothing of it is lost

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `benchmarks` is 
 
 from benchmarks.plot import draw
 from benchmarks.run import run, write
-from benchmarks.settings import Settings
+from benchmarks.settings import BenchmarkSettings
 from benchmarks.table import render
 from scripts.compose import from_hydra
 
@@ -23,7 +23,7 @@ from scripts.compose import from_hydra
 @hydra.main(version_base="1.3", config_path="../configs", config_name="benchmark")
 def main(composed: DictConfig) -> None:
     try:
-        settings = from_hydra(Settings, composed)
+        settings = from_hydra(BenchmarkSettings, composed)
         result = run(settings)
     except (ValueError, OSError, ImportError, RuntimeError, OmegaConfBaseException) as error:
         sys.exit(f"error: {error}")

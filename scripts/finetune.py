@@ -14,14 +14,14 @@ from omegaconf.errors import OmegaConfBaseException
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bark_jax.training.run.finetune import finetune
-from bark_jax.training.run.settings import Settings
+from bark_jax.training.run.settings import FinetuneSettings
 from scripts.compose import from_hydra
 
 
 @hydra.main(version_base="1.3", config_path="../configs/train", config_name="finetune")
 def main(composed: DictConfig) -> None:
     try:
-        outcome = finetune(from_hydra(Settings, composed))
+        outcome = finetune(from_hydra(FinetuneSettings, composed))
     except (
         ValueError, OSError, ImportError, RuntimeError, ArithmeticError, OmegaConfBaseException
     ) as error:  # fmt: skip

@@ -12,13 +12,13 @@ import yaml
 
 from bark_jax.config import from_dict
 from bark_jax.training.run.finetune import finetune
-from bark_jax.training.run.settings import Settings
+from bark_jax.training.run.settings import FinetuneSettings
 
 
 def main(path: str) -> None:
     if limit := os.environ.get("TEST_FILE_LIMIT"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
-    settings = from_dict(Settings, yaml.safe_load(Path(path).read_text()))
+    settings = from_dict(FinetuneSettings, yaml.safe_load(Path(path).read_text()))
     try:
         outcome = finetune(settings)
     except OSError as error:

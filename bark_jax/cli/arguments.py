@@ -11,13 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from bark_jax import __version__
-from bark_jax.config import STAGES
+from bark_jax.config import DTYPES, STAGES
 from bark_jax.runtime import environment
 from bark_jax.sampling_config import SamplingConfig
 
 PROG = "bark-jax"
 USAGE_ERROR = 2  # exit code
-DTYPES = ("float32", "bfloat16")
 SWITCHES = ("-q", "--quiet", "--silent", "--output-full")  # may take a value: --silent True
 BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 DESCRIPTION = (

@@ -18,7 +18,7 @@ from bark_jax.data.records import Record
 from bark_jax.generation import Generation
 from bark_jax.pipeline import Bark
 from bark_jax.preparation.corpus import Skipped
-from bark_jax.preparation.models import ModelSettings, model_sha256, text_ids, token_spec
+from bark_jax.preparation.models import ModelSource, model_sha256, text_ids, token_spec
 from bark_jax.preparation.shard_builder import Chunk, ShardBuilder, plan_chunks
 from bark_jax.sampling_config import SamplingConfig
 from bark_jax.text import normalize_whitespace
@@ -30,7 +30,7 @@ class DistillSettings:
 
     texts: str  # one a line, or .jsonl with fields of its own; see `batch_files.read_lines`
     out: str
-    model: ModelSettings
+    model: ModelSource
     voice: str | None = None  # for lines that do not say
     seed: int = 0  # plus the line's number
     sampling: dict[str, Any] = dataclasses.field(default_factory=dict)  # as in `Bark.generate`

@@ -15,10 +15,10 @@ HEAD_VALUES = 4096  # of each array, that tell a whole model from others
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelSettings:
-    """The model that the data are for."""
+class ModelSource:
+    """Which model; of the one that data are for, codec, text vocabulary and tokens matter."""
 
-    source: str  # gives codec, text vocabulary and token layout; as in `Bark.from_pretrained`
+    source: str  # as in `Bark.from_pretrained`
 
 
 def text_ids(bark: Bark, text: str) -> np.ndarray:

@@ -19,7 +19,7 @@ from bark_jax.preparation.clip_encoder import encode_clips
 from bark_jax.preparation.clip_reader import ClipReader, ReadClip
 from bark_jax.preparation.clips import ClipSettings
 from bark_jax.preparation.corpus import Corpus, Skipped, Utterance, read_corpus
-from bark_jax.preparation.models import ModelSettings, codec_sha256, text_ids, token_spec
+from bark_jax.preparation.models import ModelSource, codec_sha256, text_ids, token_spec
 from bark_jax.preparation.semantic_choice import SemanticSettings, choose_source, train_here
 from bark_jax.preparation.semantic_sources import SemanticSource, Sound
 from bark_jax.preparation.semantic_tokenizers import load_tokenizer, save_tokenizer
@@ -45,7 +45,7 @@ class PrepareSettings:
 
     manifest: str  # list of recordings, .jsonl or .csv; see `corpus.read_corpus`
     out: str
-    model: ModelSettings
+    model: ModelSource
     semantic: SemanticSettings
     clip: ClipLimits = ClipLimits()
     eval_share: float = 0.02

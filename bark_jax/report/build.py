@@ -22,7 +22,7 @@ from bark_jax import __version__
 from bark_jax.evaluation.spectrogram import save_spectrogram
 from bark_jax.report.columns import Columns, columns_of
 from bark_jax.report.labels import label_of
-from bark_jax.sweeps.files import AUDIO_FILE, METRICS_FILE
+from bark_jax.sweeps.point_files import AUDIO_FILE, METRICS_FILE
 from bark_jax.sweeps.results import Row, gather, write_results
 
 

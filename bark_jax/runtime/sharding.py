@@ -11,7 +11,10 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-DATA, MODEL = "data", "model"
+# What each axis of a mesh splits.
+DATA = "data"  # the rows of a batch
+MODEL = "model"  # the weights of a model that generates: each device has a part of every product
+FSDP = "fsdp"  # the state of a training run, gathered where it is needed; rows as well
 
 # The first pattern that fits the parameter's dotted name decides; others lie whole on every device.
 # Products that widen are split by output, products that narrow by input: one sum across devices

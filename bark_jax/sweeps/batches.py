@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from bark_jax.config import TRANSFORMERS
 from bark_jax.generation import Generation
 from bark_jax.pipeline import Bark
-from bark_jax.sweeps.settings import STAGES, ModelSettings, PointSettings
+from bark_jax.sweeps.settings import ModelSettings, PointSettings
 from bark_jax.text import encode_text
 
 Load = Callable[[ModelSettings], Bark]
@@ -63,7 +64,7 @@ def _generate_group(
     values = [points[index].sampling_values() for index in sound]
     sampling = {
         stage: {name: [row[stage][name] for row in values] for name in values[0][stage]}
-        for stage in STAGES
+        for stage in TRANSFORMERS
     }
     rows = bark.stream(
         [points[index].text for index in sound],

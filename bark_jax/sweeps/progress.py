@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bark_jax.sweeps.files import ERROR_FILE, METRICS_FILE
+from bark_jax.sweeps.point_files import ERROR_FILE, METRICS_FILE
 
 LOOK_EVERY_S = 0.5
 

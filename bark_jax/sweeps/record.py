@@ -1,4 +1,4 @@
-"""Writes the folder of one point; what it holds stands in files.py."""
+"""Writes the folder of one point; what it holds stands in point_files.py."""
 
 import traceback
 from pathlib import Path
@@ -9,7 +9,8 @@ import numpy as np
 from bark_jax.generation import Generation
 from bark_jax.pipeline import Bark
 from bark_jax.runtime.files import replacing, write_json
-from bark_jax.sweeps.files import (
+from bark_jax.sweeps.measure import measure
+from bark_jax.sweeps.point_files import (
     AUDIO_FILE,
     ENTROPY_FILE,
     ERROR_FILE,
@@ -17,7 +18,6 @@ from bark_jax.sweeps.files import (
     RESULT_FILES,
     TOKENS_FILE,
 )
-from bark_jax.sweeps.measure import measure
 from bark_jax.sweeps.provenance import provenance
 from bark_jax.sweeps.settings import PointSettings
 from bark_jax.tracking import make_tracker

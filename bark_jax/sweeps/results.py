@@ -13,7 +13,7 @@ from typing import Any
 
 from bark_jax import __version__
 from bark_jax.runtime.files import replacing, write_json
-from bark_jax.sweeps.files import AUDIO_FILE, ERROR_FILE, METRICS_FILE
+from bark_jax.sweeps.point_files import AUDIO_FILE, ERROR_FILE, METRICS_FILE
 
 FORMAT = 1
 SWEEP_FILE, RESULTS_FILE = "sweep.json", "results.jsonl"

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bark_jax.config import DTYPES, TRANSFORMERS
 from bark_jax.sampling_config import SamplingConfig, per_row
 from bark_jax.tracking import TrackingSettings
 
-STAGES = ("semantic", "coarse", "fine")
-DTYPES = ("float32", "bfloat16")
 RUNS = ("sweep", "point")
 KEY_LENGTH = 12  # hexadecimal digits: a collision among a million points has p = 0.002
 
@@ -96,7 +95,7 @@ class PointSettings:
     def sampling_values(self) -> dict[str, dict[str, Any]]:
         """Every field of every stage, checked; numbers in one form, so that 1 and 1.0 are equal."""
         config = SamplingConfig.of(self.sampling)
-        values = {s: per_row(s, getattr(config, s), 1) for s in STAGES}
+        values = {s: per_row(s, getattr(config, s), 1) for s in TRANSFORMERS}
         return {
             stage: {name: _canonical(column[0]) for name, column in fields.items()}
             for stage, fields in values.items()

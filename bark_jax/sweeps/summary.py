@@ -9,7 +9,7 @@ from typing import Any
 import soundfile
 
 from bark_jax.evaluation.spectrogram import save_spectrogram
-from bark_jax.sweeps.files import AUDIO_FILE
+from bark_jax.sweeps.point_files import AUDIO_FILE
 from bark_jax.sweeps.results import RESULTS_FILE, Row, gather, sweep_id, write_results
 from bark_jax.sweeps.settings import SweepTrackingSettings
 from bark_jax.tracking import Picture, Sound, make_tracker

@@ -13,7 +13,7 @@ from transformers.models.bark.generation_configuration_bark import (
 )
 
 PACKAGES = ("transformers", "torch", "numpy")
-DTYPES = {None: None, "float32": torch.float32, "bfloat16": torch.bfloat16}
+TORCH_DTYPES = {None: None, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class HuggingFace:
@@ -23,7 +23,9 @@ class HuggingFace:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.n_semantic = n_semantic
         half = torch.bfloat16 if self.device == "cuda" else torch.float32
-        model: Any = transformers.BarkModel.from_pretrained(folder, dtype=DTYPES[dtype] or half)
+        model: Any = transformers.BarkModel.from_pretrained(
+            folder, dtype=TORCH_DTYPES[dtype] or half
+        )
         self.model = model.eval().to(self.device)
         sections: Any = self.model.generation_config
         semantic = sections.semantic_config | {"min_eos_p": None}

@@ -12,7 +12,7 @@ from bark_jax.formulations.cpu import Cpu
 from bark_jax.runtime.execution import Execution
 from bark_jax.sampling_config import CoarseSampling, SemanticSampling, per_row
 from bark_jax.stages import coarse, semantic
-from benchmarks.aot import Settings, compile_program, render
+from benchmarks.aot import AotSettings, compile_program, render
 from benchmarks.hlo import Cycles, count_loop_copies, estimate_cycles
 from benchmarks.programs import programs
 from benchmarks.settings import ROOT
@@ -56,11 +56,11 @@ def test_settings():
     from scripts.compose import from_hydra
 
     with hydra.initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        assert from_hydra(Settings, hydra.compose("aot")) == Settings()
+        assert from_hydra(AotSettings, hydra.compose("aot")) == AotSettings()
         with pytest.raises(ValueError, match=r"targets=\['v9'\], want some of v5e, v6e, h100"):
-            from_hydra(Settings, hydra.compose("aot", ["targets=[v9]"]))
+            from_hydra(AotSettings, hydra.compose("aot", ["targets=[v9]"]))
     with pytest.raises(ValueError, match=r"programs=.*decode.*, want some of semantic"):
-        Settings(programs=("semantic decode", "decode"))
+        AotSettings(programs=("semantic decode", "decode"))
 
 
 def test_table_says_what_does_not_fit():

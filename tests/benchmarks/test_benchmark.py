@@ -16,7 +16,7 @@ from bark_jax.params import flatten
 from bark_jax.runtime.execution import Execution
 from benchmarks import load
 from benchmarks.samples import Sample, derive, quote, quote_ratio
-from benchmarks.settings import ROOT, Settings, check_installed
+from benchmarks.settings import ROOT, BenchmarkSettings, check_installed
 from benchmarks.summary import Roof, prefills, rates, summarise_batches
 from benchmarks.work import Task, Work, decode, fine_window, layer_values, model_config, prefill
 from scripts.compose import from_hydra
@@ -183,13 +183,13 @@ def test_every_config_composes(path):
         assert hydra.compose(path.stem)
 
 
-def compose(*overrides: str) -> Settings:
+def compose(*overrides: str) -> BenchmarkSettings:
     with hydra.initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        return from_hydra(Settings, hydra.compose("benchmark", list(overrides)))
+        return from_hydra(BenchmarkSettings, hydra.compose("benchmark", list(overrides)))
 
 
 def test_the_file_says_the_defaults():
-    assert compose() == Settings()
+    assert compose() == BenchmarkSettings()
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_the_file_says_the_defaults():
         ("dtype=float8", "dtype='float8'"),
         ("device=abacus", "device='abacus'"),
         ("max_load=-1", "max_load=-1"),
-        ("+colour=red", "Settings has no field ['colour']"),
+        ("+colour=red", "BenchmarkSettings has no field ['colour']"),
     ],
 )
 def test_bad_settings_are_named(override, said):
@@ -216,5 +216,5 @@ def test_bad_settings_are_named(override, said):
 def test_missing_peers_are_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bark" else 1)
     with pytest.raises(ModuleNotFoundError, match="not installed: bark"):
-        check_installed(Settings())
-    check_installed(Settings(peers=("ours",)))
+        check_installed(BenchmarkSettings())
+    check_installed(BenchmarkSettings(peers=("ours",)))

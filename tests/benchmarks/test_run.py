@@ -15,8 +15,9 @@ import pytest
 for package in ("hydra", "matplotlib", "psutil"):
     pytest.importorskip(package, reason="needs the extra benchmark")
 
-from benchmarks.samples import STAGES, Sample
-from benchmarks.settings import ROOT, Settings
+from bark_jax.config import STAGES
+from benchmarks.samples import Sample
+from benchmarks.settings import ROOT, BenchmarkSettings
 
 
 def script(*overrides: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -108,5 +109,5 @@ def test_a_summary_quotes_every_stage_and_ratio(tiny_run, peers):
             assert row["peer"] != "ours" or not has_ratio
     cold = {row["stage"]: row["cold_s"] for row in summary["compiling"]}
     assert cold["total"] == pytest.approx(sum(cold[stage] for stage in STAGES))
-    fields = {field.name for field in dataclasses.fields(Settings)}
+    fields = {field.name for field in dataclasses.fields(BenchmarkSettings)}
     assert fields == json.loads(tiny_run[1].splitlines()[-1])["settings"].keys()

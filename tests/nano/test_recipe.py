@@ -284,7 +284,7 @@ def test_settings_become_overrides(value, text):
 
 def test_finetune_takes_the_settings_of_every_stage():
     """What the recipe hands on has a place there."""
-    from bark_jax.training.run.settings import Settings
+    from bark_jax.training.run.settings import FinetuneSettings
 
     nano = from_hydra(recipe.RecipeSettings, composed("train_nano", "out=x"))
     stages = {training.name: training.stage for training in (*recipe.FIRST, *recipe.SECOND)}
@@ -294,7 +294,7 @@ def test_finetune_takes_the_settings_of_every_stage():
         overrides = [f"{name}={recipe._value(value)}" for name, value in chosen.items()]
         fixed = [f"stage={stage}", "data=d", "init=i", "out=o", "steps=null", "max_minutes=1"]
         with initialize_config_dir(str(ROOT / "configs" / "train"), version_base="1.3"):
-            settings = from_hydra(Settings, compose("finetune", fixed + overrides))
+            settings = from_hydra(FinetuneSettings, compose("finetune", fixed + overrides))
         recipe_task = make_task(stage, model.nano_config(), **settings.task)
         assert recipe_task.stage == stage
 

@@ -24,7 +24,7 @@ from bark_jax.runtime.execution import Execution
 from bark_jax.text import Tokenizer
 from bark_jax.training.run.finetune import finetune
 from bark_jax.training.run.optimizer import OptimizerSettings
-from bark_jax.training.run.settings import Settings
+from bark_jax.training.run.settings import FinetuneSettings
 from bark_jax.training.run.trainable import LoraSettings
 from conversion.export import export
 
@@ -53,7 +53,7 @@ def write_data(directory, model_folder):
 @torch.no_grad()
 def test_a_fine_tuned_model_scores_the_same_in_transformers(model_folder, tmp_path, capsys):
     outcome = finetune(
-        Settings(
+        FinetuneSettings(
             stage="fine",
             data=str(write_data(tmp_path / "data", model_folder)),
             init=str(model_folder),

@@ -13,7 +13,7 @@ from bark_jax.data.records import open_source
 from bark_jax.generation import Generation
 from bark_jax.preparation import distill as distill_module
 from bark_jax.preparation.distill import DistillSettings, distill
-from bark_jax.preparation.models import ModelSettings, codec_sha256, model_sha256
+from bark_jax.preparation.models import ModelSource, codec_sha256, model_sha256
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,7 @@ def settings(tmp_path):
     path = tmp_path / "texts.txt"
     path.write_text("\n".join(TEXTS))
     return DistillSettings(
-        texts=str(path), out=str(tmp_path / "data"), model=ModelSettings(source="tiny"),
+        texts=str(path), out=str(tmp_path / "data"), model=ModelSource(source="tiny"),
         eval_share=0.0, chunk_rows=3, seed=10,
     )  # fmt: skip
 
@@ -156,7 +156,7 @@ def test_settings_compose(settings):
         asked = ["texts=t", "out=o", "model.source=m", "+sampling.semantic.temperature=0.5"]
         assert from_hydra(DistillSettings, hydra.compose("distill_data", asked)) == (
             DistillSettings(
-                texts="t", out="o", model=ModelSettings(source="m"),
+                texts="t", out="o", model=ModelSource(source="m"),
                 sampling={"semantic": {"temperature": 0.5}},
             )
         )  # fmt: skip

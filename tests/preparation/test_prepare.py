@@ -22,7 +22,7 @@ from bark_jax.pipeline import Bark
 from bark_jax.preparation import prepare as prepare_module
 from bark_jax.preparation.clip_encoder import plan_batches
 from bark_jax.preparation.corpus import Utterance, read_phones
-from bark_jax.preparation.prepare import ModelSettings, PrepareSettings, prepare
+from bark_jax.preparation.prepare import ModelSource, PrepareSettings, prepare
 from bark_jax.preparation.semantic_choice import SemanticSettings, choose_source
 from bark_jax.preparation.semantic_features import FeatureConfig, n_tokens
 from bark_jax.preparation.semantic_tokenizers import (
@@ -113,7 +113,7 @@ def one_model(model):
 @pytest.fixture(scope="module")
 def settings(corpus, model):
     return PrepareSettings(
-        manifest=str(corpus), out="", model=ModelSettings(source=str(model)),
+        manifest=str(corpus), out="", model=ModelSource(source=str(model)),
         semantic=SemanticSettings(kind="phones"), eval_share=0.1, chunk_rows=8, workers=0,
         batch_s=1.28,  # one clip at a time: one program to compile
     )  # fmt: skip
@@ -379,7 +379,7 @@ def test_settings_compose(tmp_path):
                 PrepareSettings, hydra.compose("prepare_data", [*asked, f"semantic={kind}"])
             )
             assert composed == PrepareSettings(
-                manifest=str(tmp_path), out=str(tmp_path), model=ModelSettings(source="m"),
+                manifest=str(tmp_path), out=str(tmp_path), model=ModelSource(source="m"),
                 semantic=SemanticSettings(kind=kind),
             )  # fmt: skip
         chosen = hydra.compose(

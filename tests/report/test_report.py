@@ -13,7 +13,7 @@ from bark_jax.report.build import build
 from bark_jax.report.columns import columns_of
 from bark_jax.report.labels import label_of
 from bark_jax.runtime.files import write_json
-from bark_jax.sweeps.files import ERROR_FILE, METRICS_FILE
+from bark_jax.sweeps.point_files import ERROR_FILE, METRICS_FILE
 from bark_jax.sweeps.results import open_sweep
 
 RATE = 8000

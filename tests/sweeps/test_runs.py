@@ -18,7 +18,7 @@ from omegaconf import ListConfig
 
 from bark_jax.cli.command import main as bark_jax_command
 from bark_jax.runtime.files import write_json
-from bark_jax.sweeps.files import METRICS_FILE, RESULT_FILES
+from bark_jax.sweeps.point_files import METRICS_FILE, RESULT_FILES
 from bark_jax.sweeps.settings import PointSettings
 from scripts.compose import from_hydra
 from tests.fake_bark import FakeBark, write_empty_model
@@ -201,7 +201,7 @@ def test_results_of_another_version_are_not_mixed(sweep, fake, tmp_path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "sweep").glob("*.yaml")), ids=str)
 def test_every_ready_made_sweep_composes(path):
-    with hydra.initialize(version_base="1.3", config_path="../configs"):
+    with hydra.initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         overrides = [f"sweep={path.stem}"]
         config = hydra.compose("sweep", overrides, return_hydra_config=True)
         params = OverridesParser.create().parse_overrides(

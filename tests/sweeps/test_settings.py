@@ -11,8 +11,8 @@ from bark_jax import __version__
 from bark_jax.config import from_dict
 from bark_jax.runtime.files import write_json
 from bark_jax.sweeps import plan as plan_module
-from bark_jax.sweeps.files import ERROR_FILE, METRICS_FILE
 from bark_jax.sweeps.plan import check_disk, plan
+from bark_jax.sweeps.point_files import ERROR_FILE, METRICS_FILE
 from bark_jax.sweeps.results import gather, is_finished, open_sweep, read_row
 from bark_jax.sweeps.settings import PointSettings
 from tests.fake_bark import write_empty_model

@@ -15,7 +15,7 @@ import yaml
 
 from bark_jax.config import to_dict
 from bark_jax.runtime.files import replacing
-from bark_jax.training.run.settings import FREE, Settings
+from bark_jax.training.run.settings import FREE, FinetuneSettings
 
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.jsonl"
@@ -23,7 +23,7 @@ ID_FILE = "run_id"  # the tracker's name for the run
 
 
 @contextlib.contextmanager
-def open_run(settings: Settings) -> Iterator[Path]:
+def open_run(settings: FinetuneSettings) -> Iterator[Path]:
     """The directory of a new run or of one that goes on, locked.
 
     Raises:
@@ -43,7 +43,7 @@ def open_run(settings: Settings) -> Iterator[Path]:
         raise RuntimeError(f"out={settings.out}: another process is at work there") from error
 
 
-def _check_same_run(path: Path, settings: Settings) -> None:
+def _check_same_run(path: Path, settings: FinetuneSettings) -> None:
     """A run without a checkpoint yet may begin again in any way."""
     has_steps = any(step.name.isdigit() for step in path.parent.glob("checkpoints/*"))
     if not (has_steps and path.is_file()):
@@ -61,7 +61,7 @@ def _check_same_run(path: Path, settings: Settings) -> None:
         )
 
 
-def _plain(settings: Settings) -> dict:
+def _plain(settings: FinetuneSettings) -> dict:
     return yaml.safe_load(yaml.safe_dump(to_dict(settings)))
 
 

@@ -35,7 +35,7 @@ from bark_jax.training.run.mesh import make_mesh, on_every_process
 from bark_jax.training.run.new_model import find_tokenizer, new_config, write_new_model
 from bark_jax.training.run.samples import Sampler
 from bark_jax.training.run.schedule import Clock, StopSignal
-from bark_jax.training.run.settings import Settings
+from bark_jax.training.run.settings import FinetuneSettings
 from bark_jax.training.run.step import Recipe, Stepper, TrainState
 from bark_jax.training.run.trainable import EMBEDDINGS, Trainable
 from bark_jax.training.tasks.examples import Examples
@@ -53,7 +53,7 @@ class Outcome:
     export: Path | None  # model directory, once the run is at its end
 
 
-def finetune(settings: Settings) -> Outcome:
+def finetune(settings: FinetuneSettings) -> Outcome:
     """Trains one stage; goes on with a run that was interrupted.
 
     Raises:
@@ -77,7 +77,7 @@ def finetune(settings: Settings) -> Outcome:
         return Outcome(reason, loop.step, loop.eval_loss, out / "export")
 
 
-def find_init(settings: Settings, manifest: Manifest, out: Path) -> Path:
+def find_init(settings: FinetuneSettings, manifest: Manifest, out: Path) -> Path:
     """The model directory to begin with; with `init=null` a new one, made once in the run's."""
     if settings.init is not None:
         return resolve_model(settings.init)
@@ -89,7 +89,7 @@ def find_init(settings: Settings, manifest: Manifest, out: Path) -> Path:
     return build_once(out / "init", write)
 
 
-def find_task(settings: Settings, config: BarkConfig) -> Task:
+def find_task(settings: FinetuneSettings, config: BarkConfig) -> Task:
     """The task of the settings, in the number format that they or the device want."""
     options = {n: tuple(v) if isinstance(v, list) else v for n, v in settings.task.items()}
     if settings.stage != "codec":  # float32 always: rounding in it is audible
@@ -98,7 +98,7 @@ def find_task(settings: Settings, config: BarkConfig) -> Task:
     return make_task(settings.stage, config, **options)
 
 
-def find_recipe(settings: Settings, task: Task) -> Recipe:
+def find_recipe(settings: FinetuneSettings, task: Task) -> Recipe:
     """What a step does."""
     frozen = tuple(EMBEDDINGS if p == "embeddings" else p for p in settings.freeze)
     return Recipe(task, settings.optimizer, Trainable(frozen, settings.lora), settings.ema)
@@ -121,7 +121,7 @@ def check_data(manifest: Manifest, task: Task, init: Path) -> None:
 
 
 def _assemble(
-    settings: Settings,
+    settings: FinetuneSettings,
     manifest: Manifest,
     init: Path,
     task: Task,
@@ -186,7 +186,9 @@ def _assemble(
     )
 
 
-def _say_cost(settings: Settings, recipe: Recipe, state: TrainState, examples: Examples) -> None:
+def _say_cost(
+    settings: FinetuneSettings, recipe: Recipe, state: TrainState, examples: Examples
+) -> None:
     """What the run is going to take, on stderr."""
     example = examples(0, np.random.default_rng(0))
     rows = settings.batch_size // settings.accumulate
@@ -196,7 +198,7 @@ def _say_cost(settings: Settings, recipe: Recipe, state: TrainState, examples: E
         print("\n".join(cost.lines()), file=sys.stderr)
 
 
-def _evaluation(settings: Settings, manifest: Manifest, task: Task, part: Part) -> list:
+def _evaluation(settings: FinetuneSettings, manifest: Manifest, task: Task, part: Part) -> list:
     """Batches of the eval split; says so if there is none."""
     if not manifest.n_records("eval"):
         print(f"data={settings.data} has no eval records: no eval_loss", file=sys.stderr)
@@ -233,7 +235,7 @@ def _sample(stepper: Stepper, sampler: Sampler, state: TrainState, step: int) ->
         sampler(jax.tree.map(np.asarray, params), step)
 
 
-def _export(settings: Settings, loop: Loop, init: Path, out: Path) -> None:
+def _export(settings: FinetuneSettings, loop: Loop, init: Path, out: Path) -> None:
     """Writes the model of the last step, or of the best."""
     state, step = loop.state, loop.step
     if settings.export == "best" and (best := loop.checkpoints.best()) is not None:
@@ -245,7 +247,7 @@ def _export(settings: Settings, loop: Loop, init: Path, out: Path) -> None:
 
 
 @contextlib.contextmanager
-def _run_directory(settings: Settings) -> Iterator[Path]:
+def _run_directory(settings: FinetuneSettings) -> Iterator[Path]:
     """The run's directory; the first process holds its lock for all."""
     if jax.process_index() == 0:
         with open_run(settings) as out:
@@ -254,7 +256,7 @@ def _run_directory(settings: Settings) -> Iterator[Path]:
         yield Path(settings.out).expanduser().resolve()
 
 
-def _join_processes(settings: Settings) -> None:
+def _join_processes(settings: FinetuneSettings) -> None:
     distributed = settings.distributed
     if distributed.coordinator is not None and not jax.distributed.is_initialized():
         jax.distributed.initialize(

@@ -21,7 +21,7 @@ from bark_jax.training.run.checkpoints import Checkpoints
 from bark_jax.training.run.journal import Journal, Means
 from bark_jax.training.run.mesh import place_batch
 from bark_jax.training.run.schedule import Clock, StopSignal
-from bark_jax.training.run.settings import Settings
+from bark_jax.training.run.settings import FinetuneSettings
 from bark_jax.training.run.step import Stepper, TrainState
 
 # names of `TrainState` in checkpoints where they differ: the first ones, so that all can be read
@@ -37,7 +37,7 @@ class TrainingDiverged(FloatingPointError):
 class Loop:
     """One run from its first or restored step on."""
 
-    settings: Settings
+    settings: FinetuneSettings
     stepper: Stepper
     state: TrainState
     batches: Any  # grain's iterator

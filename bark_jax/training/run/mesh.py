@@ -11,7 +11,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-DATA, FSDP = "data", "fsdp"
+from bark_jax.runtime.sharding import DATA, FSDP
+
 ROWS = PartitionSpec(None, None, (DATA, FSDP))  # of batches: calls' steps, micro-batches, rows
 MIN_SPLIT = 2**12  # values; smaller arrays lie whole on every device
 

@@ -28,7 +28,7 @@ class DistributedSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
+class FinetuneSettings:
     """One run of one stage."""
 
     stage: str  # semantic, coarse, fine, codec

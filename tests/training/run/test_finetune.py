@@ -24,7 +24,7 @@ from bark_jax.pipeline import Bark
 from bark_jax.training.run.finetune import finetune
 from bark_jax.training.run.journal import read_rows
 from bark_jax.training.run.optimizer import OptimizerSettings
-from bark_jax.training.run.settings import Settings
+from bark_jax.training.run.settings import FinetuneSettings
 from tests import tones
 
 ROOT = Path(__file__).parents[3]
@@ -46,7 +46,7 @@ def home(tmp_path_factory):
         jax.config.update(name, value)
 
 
-def settings_of(home: Path, out: str, **changes) -> Settings:
+def settings_of(home: Path, out: str, **changes) -> FinetuneSettings:
     """A short run from scratch of the semantic stage."""
     chosen = {
         "stage": "semantic",
@@ -63,10 +63,10 @@ def settings_of(home: Path, out: str, **changes) -> Settings:
         "mesh": {"data": 1, "fsdp": -1},
         **changes,
     }
-    return from_dict(Settings, chosen)
+    return from_dict(FinetuneSettings, chosen)
 
 
-def start(home: Path, settings: Settings, **environment: str) -> subprocess.Popen:
+def start(home: Path, settings: FinetuneSettings, **environment: str) -> subprocess.Popen:
     """The same run in a process of its own, which SIGKILL may hit."""
     path = home / f"{Path(settings.out).name}.yaml"
     path.write_text(yaml.safe_dump(to_dict(settings)))
@@ -257,4 +257,6 @@ def test_a_full_disk_is_named_and_the_last_checkpoint_kept(home, finished):
 
 def test_settings_survive_their_file(home):
     settings = settings_of(home, "file")
-    assert from_dict(Settings, yaml.safe_load(yaml.safe_dump(to_dict(settings)))) == settings
+    assert (
+        from_dict(FinetuneSettings, yaml.safe_load(yaml.safe_dump(to_dict(settings)))) == settings
+    )

@@ -25,7 +25,7 @@ from bark_jax.training.run.optimizer import (
     make_optimizer,
 )
 from bark_jax.training.run.schedule import Clock, StopSignal
-from bark_jax.training.run.settings import Settings
+from bark_jax.training.run.settings import FinetuneSettings
 from bark_jax.training.run.step import TrainState
 from bark_jax.training.run.trainable import DOWN, EMBEDDINGS, UP, LoraSettings, Trainable
 from bark_jax.training.tasks.examples import Examples
@@ -128,7 +128,7 @@ class GivenLosses:
 
 
 def loop_of(home, examples, checkpoints, losses, **changes):
-    settings = Settings(
+    settings = FinetuneSettings(
         stage="fine", data="D", init="M", out=str(home), steps=len(losses), batch_size=2,
         **{"save_every": 2, "eval_every": 100, "log_every": 1, **changes},
     )  # fmt: skip
@@ -311,7 +311,9 @@ def test_means_survive_a_checkpoint():
 )
 def test_bad_settings_are_named(change, message):
     with pytest.raises(ValueError, match=message):
-        Settings(**{"stage": "fine", "data": "D", "out": "R", "init": "M", "steps": 9, **change})
+        FinetuneSettings(
+            **{"stage": "fine", "data": "D", "out": "R", "init": "M", "steps": 9, **change}
+        )
 
 
 def test_state_is_split_and_rows_are_dealt_out():
