@@ -49,20 +49,24 @@ class Generation:
 
         Raises:
           ValueError: `path` does not end in `.wav`.
+          OSError: it cannot be written.
         """
         import soundfile
 
         path = Path(path)
         if path.suffix.lower() != ".wav":
             raise ValueError(f"path={str(path)!r} must end in .wav")
-        with (
-            replacing(path) as partial,
-            soundfile.SoundFile(
-                partial, "w", self.sample_rate, channels=1, subtype="FLOAT", format="WAV"
-            ) as file,
-        ):
-            file.comment = _json_within(self.metadata(), COMMENT_BYTES)
-            file.write(self.audio)
+        try:
+            with (
+                replacing(path) as partial,
+                soundfile.SoundFile(
+                    partial, "w", self.sample_rate, channels=1, subtype="FLOAT", format="WAV"
+                ) as file,
+            ):
+                file.comment = _json_within(self.metadata(), COMMENT_BYTES)
+                file.write(self.audio)
+        except soundfile.LibsndfileError as error:  # it keeps the reason to itself
+            raise OSError(f"cannot write {path}: {error} Is the disk full?") from error
 
     def save_voice(self, path: str | os.PathLike[str]) -> None:
         """Writes the tokens as a history prompt, in the original's `.npz` format."""

@@ -5,28 +5,19 @@ Run: python scripts/benchmark.py size=small
 
 import json
 import sys
-from pathlib import Path
 
-import hydra
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `benchmarks` is not installed
-
-from benchmarks.plot import draw
-from benchmarks.run import run, write
-from benchmarks.settings import BenchmarkSettings
-from benchmarks.table import render
-from scripts.compose import from_hydra
+from launch import Composed, launch
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="benchmark")
-def main(composed: DictConfig) -> None:
-    try:
-        settings = from_hydra(BenchmarkSettings, composed)
-        result = run(settings)
-    except (ValueError, OSError, ImportError, RuntimeError, OmegaConfBaseException) as error:
-        sys.exit(f"error: {error}")
+def main(composed: Composed) -> None:
+    from benchmarks.plot import draw
+    from benchmarks.run import run, write
+    from benchmarks.settings import BenchmarkSettings
+    from benchmarks.table import render
+    from scripts.compose import from_hydra
+
+    settings = from_hydra(BenchmarkSettings, composed)
+    result = run(settings)
     path = write(result, settings)
     draw(result, path.with_suffix(".png"))
     print(render(result))
@@ -35,4 +26,4 @@ def main(composed: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    launch(main, "benchmark", extra="benchmark")

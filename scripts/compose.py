@@ -2,11 +2,19 @@
 
 from typing import Any, TypeVar
 
+from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from bark_jax.config import from_dict
 
 T = TypeVar("T")
+
+# What every config begins its defaults with: Hydra logs nothing, and leaves no files behind.
+QUIET = {
+    "defaults": [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}],
+    "hydra": {"run": {"dir": "."}, "output_subdir": None},
+}
+ConfigStore.instance().store(name="quiet", node=QUIET, package="_global_", provider="bark_jax")
 
 
 def from_hydra(make: type[T], composed: DictConfig) -> T:

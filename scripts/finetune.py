@@ -1,31 +1,20 @@
 """Trains one stage of Bark; settings are in configs/train/finetune.yaml.
 
-Run: python scripts/finetune.py stage=semantic data=DATA init=MODEL out=RUN steps=200 batch_size=8
+Run: python scripts/finetune.py stage=semantic data=DATA init=MODEL out=RUN steps=200
 The same command again goes on with a run that was interrupted.
 """
 
 import sys
-from pathlib import Path
 
-import hydra
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from bark_jax.training.run.finetune import finetune
-from bark_jax.training.run.settings import FinetuneSettings
-from scripts.compose import from_hydra
+from launch import Composed, launch
 
 
-@hydra.main(version_base="1.3", config_path="../configs/train", config_name="finetune")
-def main(composed: DictConfig) -> None:
-    try:
-        outcome = finetune(from_hydra(FinetuneSettings, composed))
-    except (
-        ValueError, OSError, ImportError, RuntimeError, ArithmeticError, OmegaConfBaseException
-    ) as error:  # fmt: skip
-        sys.exit(f"error: {error}")
+def main(composed: Composed) -> None:
+    from bark_jax.training.run.finetune import finetune
+    from bark_jax.training.run.settings import FinetuneSettings
+    from scripts.compose import from_hydra
+
+    outcome = finetune(from_hydra(FinetuneSettings, composed))
     if outcome.reason == "dry run":
         return
     if outcome.export is None:
@@ -36,4 +25,4 @@ def main(composed: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    launch(main, "train/finetune", extra="train", resumes=True)

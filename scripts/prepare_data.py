@@ -4,19 +4,22 @@ Run: python scripts/prepare_data.py manifest=corpus.jsonl out=DATA model.source=
 The same command again goes on with a run that was interrupted.
 """
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `scripts` is not installed
-
+from launch import Composed, launch
 
 if TYPE_CHECKING:
     from bark_jax.data.manifest import Manifest
+
+
+def main(composed: Composed) -> None:
+    # Here, because the processes that read audio import this file and need none of it.
+    from bark_jax.preparation.prepare import PrepareSettings, prepare
+    from scripts.compose import from_hydra
+
+    settings = from_hydra(PrepareSettings, composed)
+    report(prepare(settings), settings.out)
 
 
 def report(manifest: "Manifest", out: str) -> None:
@@ -27,20 +30,5 @@ def report(manifest: "Manifest", out: str) -> None:
         print(f"{manifest.n_skipped} rows skipped, with the reasons: {Path(out) / 'skipped.jsonl'}")
 
 
-@hydra.main(version_base="1.3", config_path="../configs/data", config_name="prepare_data")
-def main(composed: DictConfig) -> None:
-    # Here, because the processes that read audio import this file and need none of it.
-    from bark_jax.preparation.prepare import PrepareSettings, prepare
-    from scripts.compose import from_hydra
-
-    try:
-        settings = from_hydra(PrepareSettings, composed)
-        report(prepare(settings), settings.out)
-    except (ValueError, OSError, RuntimeError, ImportError, OmegaConfBaseException) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted; the same command goes on from what is finished")
-
-
 if __name__ == "__main__":
-    main()
+    launch(main, "data/prepare_data", extra="train", resumes=True)

@@ -48,6 +48,8 @@ def sweep(fake, monkeypatch, tmp_path, capsys):
             "metrics=fast", f"model.source={fake.folder}", f"hydra.{where}.dir={tmp_path / out}",
         ]  # fmt: skip
         monkeypatch.setattr(sys, "argv", [script, *argv, *overrides])
+        monkeypatch.syspath_prepend(str(ROOT / "scripts"))  # as `python scripts/…` does
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
         capsys.readouterr()
         code = 0
         try:
@@ -252,7 +254,7 @@ def test_report_of_a_sweep(sweep, tmp_path, capsys):
 
 @pytest.mark.expensive
 def test_real_launchers_give_the_same_audio(tmp_path):
-    """The untrained model in processes of its own, as a user runs it: the issue's command."""
+    """The packaged model in processes of its own, as a user runs it, from anywhere."""
     point = ["prompts.text=[please call me back tomorrow]", *GRID, "metrics=fast"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "XLA_FLAGS": ""}
     launchers = {
@@ -266,8 +268,8 @@ def test_real_launchers_give_the_same_audio(tmp_path):
         out = tmp_path / launcher
         overrides = [f"hydra/launcher={launcher}", *options, *point, f"hydra.sweep.dir={out}"]
         subprocess.run(
-            [sys.executable, "scripts/sweep.py", "-m", "model.source=nano", *overrides],
-            check=True, cwd=ROOT, env=environment | {"BARK_JAX_COMPILE_CACHE": "on"},
+            [sys.executable, ROOT / "scripts" / "sweep.py", "model.source=nano", *overrides],
+            check=True, cwd=tmp_path, env=environment | {"BARK_JAX_COMPILE_CACHE": "on"},
         )  # fmt: skip
         assert len(rows_of(out)) == 6
         found[launcher] = {

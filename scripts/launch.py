@@ -1,0 +1,170 @@
+"""How every program of this folder starts and ends.
+
+It takes its settings from a config below configs/ and from the command line, with Hydra. What a
+user can mend is said in one line on stderr, with exit code 1; Ctrl-C ends with exit code 130.
+HYDRA_FULL_ERROR=1 shows tracebacks.
+
+Importing this puts the checkout on the path, and needs nothing but Python: a program imports what
+it needs inside its own function, where a package that is missing is such a line as well.
+"""
+
+import contextlib
+import errno
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+ROOT = Path(__file__).resolve().parents[1]
+FULL_ERROR = "HYDRA_FULL_ERROR"
+FAILURE, INTERRUPTED = 1, 130  # exit codes
+MENDABLE = (ValueError, OSError, ImportError, RuntimeError, ArithmeticError)
+
+Composed: TypeAlias = Any  # a config as Hydra has composed it; `compose.from_hydra` reads it
+Task: TypeAlias = Callable[[Composed], object]
+
+sys.path.insert(0, str(ROOT))  # `benchmarks`, `nano` and `scripts` are not installed
+
+
+def launch(
+    task: Task,
+    config: str,
+    *,
+    extra: str,
+    resumes: bool = False,
+    points: Callable[[], object] | None = None,
+) -> None:
+    """Runs `task` with the composed config, and exits where that goes wrong.
+
+    Args:
+      task: what the program does.
+      config: the config's path below configs/, without `.yaml`.
+      extra: of the package, which installs what the program imports.
+      resumes: the same command goes on with a run that was interrupted.
+      points: makes `task.points`, which plugins ask that run many jobs (see `points.Points`).
+        An error of one job is then Hydra's, and does not end the program.
+    """
+    with contextlib.ExitStack() as stack:
+        if os.environ.get(FULL_ERROR) != "1":
+            stack.enter_context(errors_in_one_line(extra, resumes))
+            stack.enter_context(_hydra_raises())
+            logging.getLogger("absl").addFilter(_is_news)
+            if points is None:
+                task = _ending_in_one_line(task, extra, resumes)
+        import hydra
+
+        import scripts.compose  # noqa: F401  registers the config `quiet`
+
+        _let_worker_processes_import()
+        if points is not None:
+            task.points = points()  # pyright: ignore[reportFunctionMemberAccess]
+        folder, _, name = config.rpartition("/")
+        compose = hydra.main(
+            version_base="1.3", config_path=str(ROOT / "configs" / folder), config_name=name
+        )
+        compose(task)()
+
+
+@contextlib.contextmanager
+def errors_in_one_line(extra: str, resumes: bool) -> Iterator[None]:
+    """Exits where the block ends in Ctrl-C, or in an error that a user can mend.
+
+    Other errors are ours, and pass through, unless what is behind them is a full disk.
+    """
+    try:
+        yield
+        sys.stdout.flush()  # here, where a full disk or a reader that is gone is still noticed
+    except KeyboardInterrupt:
+        goes_on = "; the same command goes on from what is finished" if resumes else ""
+        print(f"interrupted{goes_on}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not _is_mendable(error):
+            raise
+        _let_go_of_stdout()
+        if isinstance(error, BrokenPipeError):
+            sys.exit(FAILURE)
+        sys.exit(f"error: {describe(error, extra)}")
+
+
+def describe(error: Exception, extra: str) -> str:
+    """What the error says, in one line, and what it keeps to itself."""
+    from bark_jax.cli.command import in_one_line
+
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        return f'{error.name} is not installed: pip install "bark-jax[{extra}]"'
+    text = in_one_line(error)
+    if _is_of_hydra(error) and error.__cause__ is not None:
+        text += f" ({error.__cause__})"
+    full = full_disk_behind(error)
+    if full is not None and os.strerror(errno.ENOSPC) not in text:
+        text += f" ({full})"
+    return " ".join(text.split())
+
+
+def full_disk_behind(error: BaseException) -> BaseException | None:
+    """The error, or one that it was raised from, that is a full disk; however it was wrapped."""
+    waiting, seen = [error], set()
+    while waiting:
+        each = waiting.pop()
+        if getattr(each, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(each):
+            return each
+        seen.add(id(each))
+        behind = (each.__cause__, each.__context__, *getattr(each, "exceptions", ()))
+        waiting += [one for one in behind if one is not None and id(one) not in seen]
+    return None
+
+
+def _is_mendable(error: Exception) -> bool:
+    is_told = isinstance(error, MENDABLE) or _is_of_hydra(error)
+    return is_told or full_disk_behind(error) is not None
+
+
+def _is_of_hydra(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] in ("hydra", "omegaconf")
+
+
+def _ending_in_one_line(task: Task, extra: str, resumes: bool) -> Task:
+    """The task, whose errors end the program before Hydra adds lines of its own."""
+
+    @functools.wraps(task)  # Hydra looks at the task's name and file
+    def run(composed: Composed) -> object:
+        os.environ.pop(FULL_ERROR, None)  # programs that the task starts are not to see it
+        with errors_in_one_line(extra, resumes):
+            return task(composed)
+
+    return run
+
+
+@contextlib.contextmanager
+def _hydra_raises() -> Iterator[None]:
+    """Hydra raises what it would else print, over several lines, before it exits."""
+    os.environ[FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(FULL_ERROR, None)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Orbax logs the traceback of a full disk on each thread, and raises the error in the end."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is None or full_disk_behind(error) is None
+
+
+def _let_worker_processes_import() -> None:
+    """Processes of a launcher that is handed pickled tasks find the checkout as well."""
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if str(ROOT) not in others:
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, others)])
+
+
+def _let_go_of_stdout() -> None:
+    """Python would write at its end what cannot be written, and say so once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
