@@ -22,6 +22,7 @@ from bark_jax.evaluation.spectrogram import RANGE_DB, mel_db
 from bark_jax.evaluation.wer import normalize, word_errors
 from bark_jax.pipeline import Bark
 from bark_jax.preparation.corpus import read_phones
+from bark_jax.preparation.models import ModelSource
 from bark_jax.preparation.semantic_features import n_tokens, token_times
 from bark_jax.preparation.semantic_tokenizers import STATES_PER_PHONE, phone_tokens
 from bark_jax.sources.resolve import resolve_model
@@ -36,7 +37,8 @@ GREEDY = {stage: {"temperature": 0.0} for stage in TRANSFORMERS}
 class EvaluationSettings:
     """Fields of configs/nano/evaluate.yaml."""
 
-    source: str  # the model: all that `Bark.from_pretrained` takes
+    model: ModelSource = dataclasses.field(default_factory=lambda: ModelSource(source="nano"))
+    source: dataclasses.InitVar[str | None] = None  # an older name of model.source
     texts: str = "nano/unseen.txt"  # a sentence a line
     n_texts: int = 100  # the first ones
     voices: tuple[str, ...] = (NO_VOICE, "rms", "slt")  # presets; flite's voices of the same name
@@ -49,7 +51,9 @@ class EvaluationSettings:
     workers: int = 2  # processes that listen
     out: str | None = None  # folder for the result
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, source: str | None) -> None:
+        if source is not None:
+            object.__setattr__(self, "model", ModelSource(source=source))
         if self.n_texts < 1 or self.workers < 1 or not self.voices or not self.samplings:
             raise ValueError(
                 f"n_texts={self.n_texts}, workers={self.workers}, voices={self.voices}, "
@@ -76,12 +80,12 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     """
     texts = read_texts(Path(settings.texts))[: settings.n_texts]
     make_recognizer(settings.recognizer)  # says at once if it is not there
-    model = resolve_model(settings.source)
+    model = resolve_model(settings.model.source)
     bark = Bark.from_pretrained(model)
     if bark.sample_rate != SAMPLE_RATE:
         raise ValueError(
-            f"source={settings.source!r} has {bark.sample_rate} samples per second, flite's voices "
-            f"{SAMPLE_RATE}"
+            f"model.source={settings.model.source!r} has {bark.sample_rate} samples per second, "
+            f"flite's voices {SAMPLE_RATE}"
         )
     names = load_source(model).get("phones", ())
     said = {v: _flite(texts, v) for v in settings.voices if v != NO_VOICE}
@@ -100,7 +104,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     with ProcessPoolExecutor(settings.workers, multiprocessing.get_context("spawn")) as pool:
         rows = [_judge(each, texts, said, timbres, settings.recognizer, pool) for each in spoken]
     return {
-        "model": settings.source,
+        "model": settings.model.source,
         "recognizer": settings.recognizer,
         "n_texts": len(texts),
         "rows": rows,

@@ -43,20 +43,20 @@ class Training:
 
     name: str
     stage: str
-    init: str
+    model: str  # to start from
     data: str
     fresh: bool = False  # at random values
 
 
 FIRST = (
-    Training("codec", "codec", init="base", data="recordings", fresh=True),
-    Training("semantic", "semantic", init="base", data="recordings", fresh=True),
+    Training("codec", "codec", model="base", data="recordings", fresh=True),
+    Training("semantic", "semantic", model="base", data="recordings", fresh=True),
 )
 # The codes are fixed by now, and what turns them into sound may still improve.
 SECOND = (
-    Training("coarse", "coarse", init="codec/export", data="data", fresh=True),
-    Training("decoder", "codec", init="codec/export", data="recordings"),
-    Training("fine", "fine", init="codec/export", data="data", fresh=True),
+    Training("coarse", "coarse", model="codec/export", data="data", fresh=True),
+    Training("decoder", "codec", model="codec/export", data="recordings"),
+    Training("fine", "fine", model="codec/export", data="data", fresh=True),
 )
 NAMES = tuple(training.name for training in (*FIRST, *SECOND))
 SOURCES = {"semantic": "semantic", "coarse": "coarse", "fine": "fine", "codec": "decoder"}
@@ -102,7 +102,7 @@ def run(settings: RecipeSettings) -> Path:
     model = assemble(out / "model", exports, origin(out / "corpus", dict(settings.minutes)))
     add_voices(model, out / "data", settings.voices)
     if settings.evaluate and not (out / "evaluation.json").is_file():
-        _script("evaluate", [f"source={model}", f"out={out}", "links=true"])
+        _script("evaluate", [f"model.source={model}", f"out={out}", "links=true"])
     draw_curves([out / name for name in NAMES], out / "curves.png")
     draw_spectrograms(model, SHOWN, settings.corpus.voices[0], out / "spectrograms.png")
     if settings.install:
@@ -136,7 +136,8 @@ def _train(trainings: Sequence[Training], out: Path, settings: RecipeSettings) -
             return
         chosen = [f"{key}={_value(value)}" for key, value in settings.train[name].items()]
         fixed = {
-            "stage": training.stage, "data": out / training.data, "init": out / training.init,
+            "stage": training.stage, "data": out / training.data,
+            "model.source": out / training.model,
             "fresh": _value(training.fresh), "out": out / name,
             "steps": "null", "max_minutes": settings.minutes[name],
         }  # fmt: skip

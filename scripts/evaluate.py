@@ -1,6 +1,6 @@
 """Measures how well a model is understood; settings are in configs/nano/evaluate.yaml.
 
-Run: python scripts/evaluate.py source=nano
+Run: python scripts/evaluate.py model.source=nano
 """
 
 import json

@@ -1,6 +1,6 @@
 """Trains one stage of Bark; settings are in configs/train/finetune.yaml.
 
-Run: python scripts/finetune.py stage=semantic data=DATA init=MODEL out=RUN steps=200
+Run: python scripts/finetune.py stage=semantic data=DATA model.source=MODEL out=RUN steps=200
 The same command again goes on with a run that was interrupted.
 """
 

@@ -18,6 +18,7 @@ from bark_jax.config import STAGES
 from bark_jax.data.manifest import Manifest, TokenSpec, write_manifest
 from bark_jax.data.records import Record, write_shards
 from bark_jax.preparation.corpus import read_corpus
+from bark_jax.preparation.models import ModelSource
 from bark_jax.text import Tokenizer
 from bark_jax.training.tasks.make import make_task
 from bark_jax.voices import Voice
@@ -264,8 +265,12 @@ def test_recipe_goes_through_its_steps_once(tmp_path, monkeypatch):
     assert semantic["max_minutes"] == str(settings.minutes["semantic"])
     assert semantic["+task"].startswith("{max_tokens: 74") and semantic["fresh"] == "true"
     decoder = next(given for _, given in calls if Path(given["out"]).name == "decoder")
-    assert decoder["init"] == str(tmp_path / "codec" / "export") and decoder["fresh"] == "false"
-    assert decoder["stage"] == "codec" and "decoder_only: true" in decoder["+task"]
+    assert decoder["model.source"] == str(tmp_path / "codec" / "export")
+    assert (
+        decoder["fresh"] == "false"
+        and decoder["stage"] == "codec"
+        and "decoder_only: true" in decoder["+task"]
+    )
     recipe.run(settings)
     assert len(calls) == 8
 
@@ -292,7 +297,8 @@ def test_finetune_takes_the_settings_of_every_stage():
     for name, chosen in nano.train.items():
         stage = stages[name]
         overrides = [f"{name}={recipe._value(value)}" for name, value in chosen.items()]
-        fixed = [f"stage={stage}", "data=d", "init=i", "out=o", "steps=null", "max_minutes=1"]
+        fixed = [f"stage={stage}", "data=d", "model.source=m", "out=o"]
+        fixed += ["steps=null", "max_minutes=1"]
         with initialize_config_dir(str(ROOT / "configs" / "train"), version_base="1.3"):
             settings = from_hydra(FinetuneSettings, compose("finetune", fixed + overrides))
         recipe_task = make_task(stage, model.nano_config(), **settings.task)
@@ -300,18 +306,17 @@ def test_finetune_takes_the_settings_of_every_stage():
 
 
 def test_evaluation_refuses_what_it_cannot_compare(tmp_path):
-    chosen = composed("evaluate", "source=nano", "voices=[rms]", "links=true")
+    chosen = composed("evaluate", "model.source=nano", "voices=[rms]", "links=true")
     settings = from_hydra(evaluation.EvaluationSettings, chosen)
-    assert (settings.source, settings.voices, settings.links) == ("nano", ("rms",), True)
+    assert (settings.model.source, settings.voices, settings.links) == ("nano", ("rms",), True)
     assert settings.samplings["greedy"] == evaluation.GREEDY
     with pytest.raises(FileNotFoundError, match="is not a file"):
         evaluation.evaluate(dataclasses.replace(settings, texts=str(tmp_path / "none.txt")))
     with pytest.raises(ValueError, match="has 24000 samples per second"):
-        evaluation.evaluate(
-            dataclasses.replace(settings, source="untrained", texts=str(ROOT / "nano/unseen.txt"))
-        )
+        other = {"model": ModelSource(source="untrained"), "texts": str(ROOT / "nano/unseen.txt")}
+        evaluation.evaluate(dataclasses.replace(settings, **other))
     with pytest.raises(ValueError, match="want at least one of each"):
-        evaluation.EvaluationSettings(source="nano", n_texts=0)
+        evaluation.EvaluationSettings(n_texts=0)
 
 
 def test_tokens_are_read_as_phones():

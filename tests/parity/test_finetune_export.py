@@ -56,7 +56,7 @@ def test_a_fine_tuned_model_scores_the_same_in_transformers(model_folder, tmp_pa
         FinetuneSettings(
             stage="fine",
             data=str(write_data(tmp_path / "data", model_folder)),
-            init=str(model_folder),
+            model={"source": str(model_folder)},
             out=str(tmp_path / "run"),
             steps=2,
             batch_size=2,

@@ -2,7 +2,7 @@
 
 config.yaml      settings          metrics.jsonl    one row per logged step
 checkpoints/     Orbax steps       export/          model directory, at the end
-samples/         audio             init/            a new model's beginning, with init=null
+samples/         audio             init/            a new model's beginning
 """
 
 import contextlib
@@ -48,7 +48,7 @@ def _check_same_run(path: Path, settings: FinetuneSettings) -> None:
     has_steps = any(step.name.isdigit() for step in path.parent.glob("checkpoints/*"))
     if not (has_steps and path.is_file()):
         return
-    before, now = yaml.safe_load(path.read_text(encoding="utf-8")) or {}, _plain(settings)
+    before, now = _in_words_of_today(path), _plain(settings)
     changed = [
         f"{name}={before.get(name)!r} then, {now[name]!r} now"
         for name in now
@@ -59,6 +59,14 @@ def _check_same_run(path: Path, settings: FinetuneSettings) -> None:
             f"out={settings.out} holds a run with other settings: {'; '.join(changed)}. "
             "Take another out, or the settings of then"
         )
+
+
+def _in_words_of_today(path: Path) -> dict:
+    """The settings of a run that may have been begun when `model.source` was called `init`."""
+    found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    if "init" in found:
+        found["model"] = {**(found.get("model") or {}), "source": found.pop("init")}
+    return found
 
 
 def _plain(settings: FinetuneSettings) -> dict:

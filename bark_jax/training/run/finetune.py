@@ -78,10 +78,10 @@ def finetune(settings: FinetuneSettings) -> Outcome:
 
 
 def find_init(settings: FinetuneSettings, manifest: Manifest, out: Path) -> Path:
-    """The model directory to begin with; with `init=null` a new one, made once in the run's."""
-    if settings.init is not None:
-        return resolve_model(settings.init)
-    sizes = dict(settings.model or {})
+    """The model directory to begin with; without a source a new one, made once in the run's."""
+    if settings.source is not None:
+        return resolve_model(settings.source)
+    sizes = settings.sizes
     given = sizes.pop("tokenizer", None)
     tokenizer = find_tokenizer(given, Path(settings.data), manifest.spec)
     config = new_config(sizes, manifest.spec, len(tokenizer.pieces))
@@ -134,7 +134,7 @@ def _assemble(
     examples = Examples(source, task)
     recipe = find_recipe(settings, task)
     key = jax.random.key(settings.seed)
-    if settings.fresh or settings.init is None:
+    if settings.fresh or settings.source is None:
         params = task.init(jax.random.fold_in(key, 1))
     else:
         params = load_stage(init, settings.stage, "float32")
@@ -152,7 +152,7 @@ def _assemble(
     if (step := checkpoints.latest) is not None:
         restored, host = checkpoints.restore(step, arrays(state, replaced))
         if host["constants"] != constants:
-            raise ValueError(f"init={settings.init!r} has changed since the run began")
+            raise ValueError(f"model.source={settings.source!r} has changed since the run began")
         state = with_arrays(state, restored)
         batches.set_state(host["data"])
         print(f"going on after step {step}", file=sys.stderr)

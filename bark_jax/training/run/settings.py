@@ -34,9 +34,11 @@ class FinetuneSettings:
     stage: str  # semantic, coarse, fine, codec
     data: str  # directory of prepare_data.py or distill_data.py
     out: str
-    init: str | None  # the model to start from: all that Bark.from_pretrained takes
-    model: dict[str, Any] | None = None  # with init=null: sizes of a new one; see new_model.py
-    fresh: bool = False  # begin the stage at random values, although `init` has it
+    # source: the model to start from, all that Bark.from_pretrained takes. Without one, sizes of a
+    # new model and its tokenizer; see new_model.py.
+    model: dict[str, Any] = dataclasses.field(default_factory=dict)
+    init: dataclasses.InitVar[str | None] = None  # an older name of model["source"]
+    fresh: bool = False  # begin the stage at random values, although the model has it
     seed: int = 0
 
     steps: int | None = None  # at most
@@ -69,16 +71,19 @@ class FinetuneSettings:
     distributed: DistributedSettings = dataclasses.field(default_factory=DistributedSettings)
     tracking: TrackingSettings = dataclasses.field(default_factory=TrackingSettings)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, init: str | None) -> None:
+        source = (self.model or {}).get("source") if init is None else init
+        object.__setattr__(self, "model", {**(self.model or {}), "source": source})
         if self.stage not in STAGES:
             raise ValueError(f"stage={self.stage!r} is not one of {STAGES}")
         if self.export not in ("last", "best"):
             raise ValueError(f"export={self.export!r} is not 'last' or 'best'")
         if self.steps is None and self.max_minutes is None:
             raise ValueError("give steps or max_minutes, or both: a run must know its end")
-        if (self.init is None) == (self.model is None):
+        if (self.source is None) == (not self.sizes):
             raise ValueError(
-                "give init=MODEL to start from a model, or init=null model=NAME for a new one"
+                "give model.source=MODEL to start from a model, or model=tiny for a new one: one "
+                f"of both, got model={self.model}"
             )
         least = {"steps": 1, "batch_size": 1, "accumulate": 1, "steps_per_call": 1}
         least |= {"log_every": 1, "eval_every": 1, "eval_batches": 1, "save_every": 1}
@@ -92,3 +97,13 @@ class FinetuneSettings:
             raise ValueError(
                 f"batch_size={self.batch_size} is not a multiple of accumulate={self.accumulate}"
             )
+
+    @property
+    def source(self) -> str | None:
+        """The model to start from; None for a new one."""
+        return self.model["source"]
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """Of a new model."""
+        return {name: value for name, value in self.model.items() if name != "source"}

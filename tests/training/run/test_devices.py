@@ -29,7 +29,7 @@ def start(home, out, devices, data, fsdp, **distributed):
     settings = {
         "stage": "semantic",
         "data": str(home / "data"),
-        "init": str(home / "model"),
+        "model": {"source": str(home / "model")},
         "out": str(home / out),
         "fresh": True,
         "steps": 20,

@@ -51,7 +51,7 @@ def settings_of(home: Path, out: str, **changes) -> FinetuneSettings:
     chosen = {
         "stage": "semantic",
         "data": str(home / "data"),
-        "init": str(home / "model"),
+        "model": {"source": str(home / "model")},
         "out": str(home / out),
         "fresh": True,
         "steps": STEPS,

@@ -129,7 +129,8 @@ class GivenLosses:
 
 def loop_of(home, examples, checkpoints, losses, **changes):
     settings = FinetuneSettings(
-        stage="fine", data="D", init="M", out=str(home), steps=len(losses), batch_size=2,
+        stage="fine", data="D", model={"source": "M"}, out=str(home), batch_size=2,
+        steps=len(losses),
         **{"save_every": 2, "eval_every": 100, "log_every": 1, **changes},
     )  # fmt: skip
     return Loop(
@@ -304,16 +305,15 @@ def test_means_survive_a_checkpoint():
         ({"stage": "text"}, "stage='text' is not one of"),
         ({"steps": None}, "give steps or max_minutes"),
         ({"accumulate": 3}, "batch_size=16 is not a multiple of accumulate=3"),
-        ({"init": None}, "init=null model=NAME"),
+        ({"model": {}}, "give model.source=MODEL to start from a model, or model=tiny"),
         ({"eval_every": 0}, "eval_every=0, want at least 1"),
         ({"export": "first"}, "export='first'"),
     ],
 )
 def test_bad_settings_are_named(change, message):
     with pytest.raises(ValueError, match=message):
-        FinetuneSettings(
-            **{"stage": "fine", "data": "D", "out": "R", "init": "M", "steps": 9, **change}
-        )
+        right = {"stage": "fine", "data": "D", "out": "R", "model": {"source": "M"}, "steps": 9}
+        FinetuneSettings(**{**right, **change})
 
 
 def test_state_is_split_and_rows_are_dealt_out():
