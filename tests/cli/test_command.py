@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -410,7 +411,7 @@ def environment(tmp_path_factory):
     """Caches of this test module's own."""
     cache = str(tmp_path_factory.mktemp("cache"))
     kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    root = os.path.dirname(os.path.dirname(cli.__file__))
+    root = str(Path(cli.__file__).parents[2])
     kept.pop("BARK_JAX_COMPILE_CACHE", None)
     return kept | {"XDG_CACHE_HOME": cache, "HF_HOME": cache, "PYTHONPATH": root}
 
