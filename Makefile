@@ -1,5 +1,6 @@
 # make speak TEXT="how much is the book" OUT=book.wav VOICE=slt   fresh machine to wav
-# make test                                     fresh machine to a green suite
+# make test                                     fresh machine to a green suite: style, types, quick tests
+# make test-all                                 the thorough tests as well
 # make test-tpu                                 every stage compiled for TPUs that need not be there
 
 PYTHON ?= python3
@@ -8,14 +9,23 @@ OUT ?= bark.wav
 VOICE ?= rms
 PIP = .venv/bin/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: speak test test-tpu check clean
+.PHONY: speak test test-all test-thorough test-tpu check clean
 
 speak: .venv/installed
 	.venv/bin/bark-jax "$(TEXT)" -o "$(OUT)" --model nano --voice "$(VOICE)" \
 		--text-temp 0 --waveform-temp 0 # the surest words
 
+PYTEST = .venv/bin/python -m pytest -q -n 2 --dist worksteal
+
 test: check
-	.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "not expensive and not pretrained"
+	$(PYTEST) -m "not (thorough or expensive or pretrained or tpu_aot)"
+
+test-all: test test-thorough
+
+# The rest: what is thorough, and the comparisons with PyTorch once more, compiled as users compile.
+test-thorough: check
+	$(PYTEST) -m "thorough and not pretrained"
+	FULL_COMPILE=1 $(PYTEST) -m "not (expensive or pretrained)" tests/parity
 
 test-tpu: .venv/installed-tpu
 	PYTHONPATH=.venv/tpu .venv/bin/python -m pytest -q -m tpu_aot

@@ -1,13 +1,27 @@
-"""Strict numerics for every test: no silent rank promotion, full-precision matrix products."""
+"""Strict numerics for every test: no silent rank promotion, full-precision matrix products.
+
+And cheap compiling: what tests wait for is XLA, while their programs run for milliseconds.
+`FULL_COMPILE=1` runs everything at the level that users get.
+"""
 
 import os
+from pathlib import Path
 
-os.environ["XLA_FLAGS"] = (
-    f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+CHEAP_COMPILING = (
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_use_fusion_emitters=false",  # their MLIR costs as much as all of LLVM at level 0
+    "--xla_cpu_parallel_codegen_split_count=1",  # workers fill the cores
 )
+_flags = () if os.environ.get("FULL_COMPILE") else CHEAP_COMPILING
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_flags]).strip()
+os.environ["JAX_NUM_CPU_DEVICES"] = "2"  # no XLA flag, so that subprocesses can have others
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test reaches a network; the hub tests set their own
 os.environ["BARK_JAX_COMPILE_CACHE"] = "off"  # no test leaves anything in the user's cache
+# A program is compiled once by all workers and subprocesses. Git ignores the folder.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache/compiled")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+# What is read while another process writes it is compiled anew, and the warning ignored.
 
 import contextlib
 import importlib.util

@@ -54,7 +54,8 @@ def tiny_run(peers, tmp_path_factory):
         "size=tiny", f"peers=[{','.join(peers)}]", "audio_s=0.2", "repeats=2", "batches=[1,2]",
         "batch_repeats=1",
         "cold_repeats=0", "machine_gib=0.01", "patience_s=0", "device=cpu",
-        f"out={folder}/results", f"weights={folder}/weights", OMP_NUM_THREADS="1", XLA_FLAGS="",
+        f"out={folder}/results", f"weights={folder}/weights", OMP_NUM_THREADS="1",
+        JAX_NUM_CPU_DEVICES="1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder / "results", done.stdout

@@ -412,7 +412,8 @@ def environment(tmp_path_factory):
     cache = str(tmp_path_factory.mktemp("cache"))
     kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     root = str(Path(cli.__file__).parents[2])
-    kept.pop("BARK_JAX_COMPILE_CACHE", None)
+    for name in ("BARK_JAX_COMPILE_CACHE", "JAX_COMPILATION_CACHE_DIR"):
+        kept.pop(name, None)
     return kept | {"XDG_CACHE_HOME": cache, "HF_HOME": cache, "PYTHONPATH": root}
 
 

@@ -141,7 +141,7 @@ def test_folder_of_something_else(tmp_path):
 def test_vocabulary_of_something_else(suno_folder, tmp_path):
     source = linked(suno_folder, tmp_path / "source", "vocab.txt")
     (source / "vocab.txt").write_text("once\nupon\n")
-    refuse(source, tmp_path, "no WordPiece vocabulary", stages=["fine"])
+    refuse(source, tmp_path, "not a WordPiece vocabulary", stages=["fine"])
 
 
 class Evil:

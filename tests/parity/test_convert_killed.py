@@ -39,7 +39,7 @@ def test_a_killed_conversion_looks_unfinished_and_is_cleared(suno_folder, tmp_pa
     assert not out.exists()
     leftover = tmp_path / ".model.partial" / "made"
     assert leftover.is_dir(), "it was killed too late to show anything"
-    with pytest.raises(FileNotFoundError, match="no bark_jax model"):
+    with pytest.raises(FileNotFoundError, match="not a bark_jax model"):
         checkpoint.load_config(leftover)
     convert(suno_folder, out, progress=False)
     checkpoint.load_config(out)

@@ -182,7 +182,7 @@ def test_heads_of_a_model_that_ties_others(model_folder, tmp_path):
 
 
 def test_bad_input(model_folder, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no bark_jax model"):
+    with pytest.raises(FileNotFoundError, match="not a bark_jax model"):
         export(tmp_path / "nowhere", tmp_path / "out", format="hf")
     with pytest.raises(ValueError, match="format='gguf' is not one of"):
         export(model_folder, tmp_path / "out", format="gguf")

@@ -83,7 +83,7 @@ def write_corpus(folder, n=24):
 
 CONFIG = untrained_config(len(vocabulary()))
 LAYOUT = CONFIG.tokens
-BAD = {"noise": "no audio", "silent": "silent", "absent": "no file", "mute": "empty",
+BAD = {"noise": "not audio", "silent": "silent", "absent": "not a file", "mute": "empty",
        "greek": r"outside the model's vocabulary: ['αβγ']", "line 30": "no 'text'"}  # fmt: skip
 
 
@@ -345,7 +345,7 @@ def test_the_models_phones_decide_which_token_is_which():
 def test_a_corpus_without_sound_is_an_error(settings, tmp_path):
     (tmp_path / "c.jsonl").write_text('{"audio": "none.wav", "text": "a", "phones": "a:1"}')
     with pytest.raises(
-        ValueError, match=r"no record was made: 1 rows were skipped; none: .*no file"
+        ValueError, match=r"no record was made: 1 rows were skipped; none: .*not a file"
     ):
         run(settings, tmp_path / "out", manifest=str(tmp_path / "c.jsonl"))
 

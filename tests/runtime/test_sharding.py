@@ -1,7 +1,6 @@
 """A mesh of devices gives the tokens of one device: forced host devices, and two processes."""
 
 import dataclasses
-import os
 import socket
 import subprocess
 import sys
@@ -17,11 +16,8 @@ from tests import tiny
 
 
 def start(out, devices, data, model, *process):
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     command = [sys.executable, "-m", "tests.sharded_generate", devices, data, model, out, *process]
-    return subprocess.Popen(
-        list(map(str, command)), env=environment, stdout=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
 
 
 def finish(process):

@@ -300,7 +300,7 @@ def test_training_learns_and_sets_its_codebooks():
         return moved | found.updates, momentum, found.sums, gradients["quantizer"]
 
     momentum = jax.tree.map(jnp.zeros_like, params)
-    losses, n_steps = [], 60
+    losses, n_steps = [], 120  # after 60 the last bit of a product decides
     for i in range(n_steps):
         samples_BS = tones(4, TASK.n_frames * CODEC.hop_length, seed=i)
         key, progress = jax.random.fold_in(KEY, i), jnp.float32(i / n_steps)

@@ -45,7 +45,7 @@ def start(home, out, devices, data, fsdp, **distributed):
     }
     path = home / f"{out}-{distributed.get('process', 0)}.yaml"
     path.write_text(yaml.safe_dump(settings))
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    environment = dict(os.environ)
     environment["JAX_NUM_CPU_DEVICES"] = str(devices)
     return subprocess.Popen(
         [sys.executable, "-m", "tests.run_finetune", str(path)],
