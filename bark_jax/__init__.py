@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022  # in groups
-    # speaking: a model, what it gives, and whose voice it continues
+    # generation: a model, its results, and the voices that it continues
     "Bark",
     "Generation",
     "Voice",
@@ -36,7 +36,7 @@ __all__ = [  # noqa: RUF022  # in groups
     # number formats; sizes and token layout of a model
     "DTypes",
     "BarkConfig",
-    # errors of their own; all others are Python's
+    # the package's own errors; all others are Python's
     "ModelNotFoundError",
     "VoiceError",
     "__version__",

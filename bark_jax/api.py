@@ -3,10 +3,10 @@
     from bark_jax.api import SAMPLE_RATE, generate_audio, preload_models
 
 Source: suno-ai/bark @f4f32d4, bark/api.py and bark/generation.py; same names, arguments, defaults,
-results. Differs: environment variables are read at each call, not at import; a call loads the one
-model it needs; a small model asked for after a large one is a small one; bad values raise errors
-that are both ValueError and AssertionError and say what is wrong; temperature 0 is allowed and
-takes the likeliest token; every function that draws takes a `seed`.
+results. Differs: environment variables are read at each call, not at import; a call loads only the
+model it needs; asking for a small model after a large one gives the small one; bad values raise
+errors that are both ValueError and AssertionError and say what is wrong; temperature 0 is allowed
+and takes the most likely token; every function that samples takes a `seed`.
 
 The large models are `suno/bark`, the small ones `suno/bark-small`: from the folder of the
 original's downloads if they are there, else from the hub. `BARK_JAX_MODEL` names another model.
@@ -44,7 +44,7 @@ ALLOWED_PROMPTS = {"announcer"} | {
 
 STAGE_OF_KIND = {"text": "semantic", "coarse": "coarse", "fine": "fine", "codec": "codec"}
 TOKENS = TokenLayout()  # of the published models
-FINE_TEMPERATURE = 0.5  # whatever the caller of semantic_to_waveform asks for
+FINE_TEMPERATURE = 0.5  # in semantic_to_waveform, whose `temp` is the coarse stage's
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +68,9 @@ def preload_models(
     codec_use_gpu: bool = True,
     force_reload: bool = False,
 ) -> None:
-    """Loads all four models, and settles which of them are small ones.
+    """Loads all four models, and decides for later calls which of them are small.
 
-    `*_use_gpu=False` changes nothing here: run with JAX_PLATFORMS=cpu to keep off an accelerator.
+    `*_use_gpu=False` changes nothing here: run with JAX_PLATFORMS=cpu to avoid an accelerator.
     """
     load_model(text_use_gpu, text_use_small, force_reload, "text")
     load_model(coarse_use_gpu, coarse_use_small, force_reload, "coarse")
@@ -88,6 +88,8 @@ def load_model(
 
     Returns:
       The `Bark` that holds it. (The original returns a torch module.)
+    Raises:
+      NotImplementedError: another `model_type`.
     """
     if model_type not in ("text", "coarse", "fine"):
         raise NotImplementedError(f"model_type={model_type!r}; want text, coarse or fine")
@@ -128,11 +130,11 @@ def semantic_to_waveform(
     *,
     seed: int | None = None,
 ) -> Any:
-    """Semantic tokens to audio; `temp` is that of the coarse stage.
+    """Semantic tokens (N,) to audio; `temp` is that of the coarse stage.
 
     Returns:
-      Audio, float32 at `SAMPLE_RATE`; with `output_full` (tokens, audio), where the tokens are a
-      dict of arrays that works as a `history_prompt`.
+      Audio (S,), float32 at `SAMPLE_RATE`; with `output_full` (tokens, audio), where the tokens are
+      a dict of arrays that works as a `history_prompt`.
     """
     seed = _fresh_seed() if seed is None else seed
     coarse = generate_coarse(semantic_tokens, history_prompt, temp, silent=silent, seed=seed)
@@ -165,7 +167,7 @@ def generate_audio(
       seed: equal seeds give equal audio, that of `Bark.generate`; None draws one from numpy's
         global generator, so that `numpy.random.seed` fixes it.
     Returns:
-      As `semantic_to_waveform`.
+      As in `semantic_to_waveform`.
     """
     seed = _fresh_seed() if seed is None else seed
     semantic = text_to_semantic(text, history_prompt, text_temp, silent, seed=seed)
@@ -175,7 +177,11 @@ def generate_audio(
 
 
 def save_as_prompt(filepath: str | os.PathLike[str], full_generation: dict[str, Any]) -> None:
-    """Writes what `output_full` returned to an `.npz`, to be used as a `history_prompt`."""
+    """Writes what `output_full` returned to an `.npz`, to be used as a `history_prompt`.
+
+    Raises:
+      InputError: `full_generation` is not a dict with the three prompts.
+    """
     if not isinstance(full_generation, dict):
         raise InputError(f"full_generation must be a dict, got {type(full_generation).__name__}")
     if absent := [key for key in KEYS if key not in full_generation]:
@@ -200,9 +206,9 @@ def generate_text_semantic(
     """Text to semantic tokens (N,) int64.
 
     Args:
-      min_eos_p: end once the end is this likely; None ends only where it is drawn.
-      max_gen_duration_s: end at this length at the latest.
-      allow_early_stop: False goes on to the greatest length.
+      min_eos_p: end once the end token is this likely; None ends only where it is drawn.
+      max_gen_duration_s: end at this length [s] at the latest.
+      allow_early_stop: False runs to the maximum length.
       use_kv_caching: no effect; there is always a cache, and the result is the same.
     """
     if not isinstance(text, str):
@@ -243,7 +249,7 @@ def generate_coarse(
     """
     values = {"temperature": temp, "top_k": top_k, "top_p": top_p}
     options = _options(history_prompt, "coarse", values, silent, seed)
-    # Bark's own numbers stand for those of the model, which may be another
+    # Bark's own numbers mean those of the model, which may have others
     own = (TOKENS.max_coarse_history, TOKENS.coarse_window)
     if (max_coarse_history, sliding_window_len) != own:
         options |= {"max_history": max_coarse_history, "window": sliding_window_len}
@@ -288,7 +294,7 @@ def _preload(kind: str, use_gpu: bool, force_reload: bool) -> Bark:
 
 
 def _load(kind: str, force_reload: bool = False) -> Bark:
-    """The model of one kind and of the size that is wanted, from the cache if it is there."""
+    """The model of one kind in the wanted size, from the cache if it is there."""
     source = _source(_wants_small.get(kind, False) or environment.is_true(environment.SMALL))
     key = (kind, source, environment.is_true(environment.OFFLOAD))
     if force_reload:
@@ -299,7 +305,7 @@ def _load(kind: str, force_reload: bool = False) -> Bark:
 
 
 def _source(small: bool) -> str:
-    """What `Bark.from_pretrained` is to load."""
+    """The `source` for `Bark.from_pretrained`."""
     if own := os.environ.get(environment.MODEL):
         return own
     if folder := suno_downloads(small):
@@ -314,7 +320,7 @@ def _fresh_seed() -> int:
 def _options(
     history_prompt: Any, stage: str, values: dict[str, Any], silent: bool, seed: int | None
 ) -> dict[str, Any]:
-    """What every stage of `Bark` takes."""
+    """The arguments that every stage of `Bark` takes."""
     return {
         "voice": history_prompt,
         "sampling": {stage: values},

@@ -32,7 +32,7 @@ class Line:
     sampling: dict[str, dict[str, Any]]  # every field of every stage
 
     def key(self, model: str) -> str:
-        """Changes with whatever changes the audio."""
+        """A hash of everything that determines the audio."""
         content = {**dataclasses.asdict(self), "model": model}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -52,13 +52,13 @@ def read_lines(path: Path, *, voice: Any, seed: int, sampling: SamplingConfig) -
     """Reads plain text (one text a line) or JSON Lines (`.jsonl`; fields: see `FIELDS`).
 
     A line without a seed of its own gets `seed` plus its number, counted from 0; one without an id
-    is named by its number. Blank lines of plain text are passed over.
+    is named by its number. Blank lines are skipped.
 
     Args:
-      voice, seed, sampling: for lines that do not say.
+      voice, seed, sampling: for lines without their own.
     Raises:
-      ValueError: a line is not a JSON object, has unknown fields, no text, or an id that is taken
-        or cannot name a file; all of them are listed.
+      ValueError: there are no lines, or some are not a JSON object, have unknown fields, no text, a
+        bad sampling value, or an id that is taken or cannot name a file; the first 20 are listed.
     """
     is_json = path.suffix == ".jsonl"
     lines: list[Line] = []
@@ -107,14 +107,14 @@ def speak_lines(
     part: tuple[int, int] = (0, 1),
     progress: bool = True,
 ) -> Outcome:
-    """Writes `ID.wav` for every line, and one row per line into `results.jsonl`.
+    """Writes `ID.wav` for every line, and one row per line to `results.jsonl`.
 
-    A run that is cut off goes on where it stopped: lines whose row has the same key, and whose
-    file is there, are skipped. A line that cannot be spoken is recorded and the rest goes on.
+    An interrupted run resumes where it stopped: lines whose row has the same key, and whose file
+    is there, are skipped. A line that cannot be spoken is recorded, and the others go on.
 
     Args:
-      model: what tells this model from others, for the key.
-      part: (i, n): take every n-th line from the i-th on, for n processes side by side.
+      model: identifies the model in the key.
+      part: (i, n): take every n-th line from the i-th on, counted from 0, for n processes.
     """
     begin = time.perf_counter()
     index, count = part
@@ -184,7 +184,7 @@ def _parse(raw: str) -> dict[str, Any]:
 
 
 def problem_of(bark: Bark, line: Line) -> str | None:
-    """Why a line cannot be spoken, if so."""
+    """Why a line cannot be spoken; None if it can."""
     try:
         encode_text(bark.runner.tokenizer, line.text, bark.config.tokens)
         bark.voices.resolve(line.voice)

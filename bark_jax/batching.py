@@ -1,4 +1,4 @@
-"""One value for all rows, or a list with one per row: what that makes a batch of."""
+"""Makes a batch of arguments that are one value for all rows, or a list with one per row."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ class Batch:
     n_rows: int
     is_list: bool  # whether any argument was a list, so that results are one
     texts: list[str]
-    data: list[Any]  # arrays of a stage called by itself
+    data: list[Any]  # input arrays of a stage that is called by itself
     voices: list[Any]  # as given; `with_voices` resolves them
     voice_names: list[str | None]  # for the record
     seeds: list[int]
@@ -33,11 +33,11 @@ class Batch:
         text: Any = None,
         data: tuple[list[Any], bool] = ([], False),
     ) -> "Batch":
-        """Finds the number of rows from whatever is a list.
+        """Takes the number of rows from the arguments that are lists.
 
         Raises:
-          ValueError: lists of different lengths, an empty list, a seed that is not an integer, or a
-            sampling value outside its range; named.
+          ValueError: lists of different lengths, an empty list, a seed that is not an integer in
+            [0, 2**64), or a sampling value outside its range; names the argument.
         """
         seed = seed.tolist() if isinstance(seed, np.ndarray | np.generic) else seed
         arrays, is_batch = data
@@ -70,7 +70,7 @@ class Batch:
         return [np.asarray(row) for row in noise] if self.is_list else [np.asarray(noise)]
 
     def with_voices(self, resolve: Callable[[Any], Any]) -> "Batch":
-        """The batch with `resolve(voice)` in place of every voice; each is asked for once."""
+        """The batch with `resolve(voice)` in place of every voice; each is resolved once."""
         known: dict[int, Any] = {}
         for voice in self.voices:
             if id(voice) not in known:
@@ -78,7 +78,7 @@ class Batch:
         return dataclasses.replace(self, voices=[known[id(voice)] for voice in self.voices])
 
     def take(self, rows: Sequence[int]) -> "Batch":
-        """The batch of these rows alone."""
+        """The batch of these rows only."""
         return dataclasses.replace(
             self,
             n_rows=len(rows),
@@ -111,7 +111,7 @@ def seeds_of(seed: Any, n_rows: int) -> list[int]:
 
 
 def as_rows(name: str, value: Any, ndim: int) -> tuple[list[Any], bool]:
-    """Rows of arrays of `ndim` axes, and whether `value` was a batch of them."""
+    """The rows of `value`, arrays of `ndim` axes, and whether it was a batch of them."""
     if isinstance(value, list | tuple) and any(np.ndim(row) == ndim for row in value):
         return list(value), True
     if np.ndim(value) == ndim + 1:

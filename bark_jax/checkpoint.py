@@ -1,4 +1,4 @@
-"""A model on disk: one directory, each stage an Orbax checkpoint that loads alone.
+"""A model on disk: one directory, each stage an Orbax checkpoint that can be loaded by itself.
 
 config.json                        format version, sizes, token layout, source and its hashes
 semantic/ coarse/ fine/ codec/     Orbax
@@ -26,13 +26,13 @@ CONFIG_FILE = "config.json"
 def save_stage(directory: str | Path, stage: str, params: Params) -> None:
     """Writes the parameters of one stage. `directory` exists; `directory/stage` does not.
 
-    Several processes call this together, with arrays of NumPy or of all of them.
+    In a run of several processes all of them call this, with NumPy arrays or global JAX arrays.
     """
     from orbax.checkpoint import v1 as ocp
 
-    # Nothing changes the arrays while they are written, and compression saves 8 % of such bytes.
-    # Without either, a save needs no memory of its own (else 0.7 … 2 × the arrays) and a third
-    # of the time.
+    # Nothing changes the arrays while they are written, so they need no copy, and compression
+    # saves only 8 % of weights. Without both, a save needs no memory of its own (with them 0.7 …
+    # 2 × the arrays) and takes a third of the time.
     context = ocp.Context()
     context.memory_options.deepcopy_host_arrays = False
     context.array_options.saving.use_compression = False
@@ -46,7 +46,7 @@ def save_config(
     """Writes `config.json`, the file that makes a directory a model: write it last.
 
     Args:
-      source: where the parameters come from (names and hashes of files), free-form plain data.
+      source: where the parameters come from (names and hashes of files), any plain data.
     """
     content = {"format": FORMAT, **to_dict(config), "source": dict(source or {})}
     with replacing(Path(directory) / CONFIG_FILE) as partial:
@@ -58,7 +58,7 @@ def load_config(directory: str | Path) -> BarkConfig:
 
     Raises:
       FileNotFoundError: `directory` holds no model.
-      ValueError: the file is of another format, or its content makes no valid config.
+      ValueError: the file is of another format, or is not a valid config.
     """
     content = _read_config(directory)
     try:
@@ -82,11 +82,11 @@ def load_stage(
 
     Args:
       stage: one of "semantic", "coarse", "fine", "codec".
-      dtype: cast while reading; None keeps what is stored.
-      sharding_of: where the parameter of a dotted name goes; None is the default device.
+      dtype: cast floating-point arrays to it while reading; None keeps the stored dtype.
+      sharding_of: sharding of the parameter with a dotted name; None: all on the first device.
     Raises:
       FileNotFoundError: the stage is not there.
-      ValueError: the checkpoint is damaged or incomplete.
+      ValueError: an unknown stage, or the checkpoint is damaged or incomplete.
     """
     from orbax.checkpoint import v1 as ocp
 

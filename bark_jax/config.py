@@ -1,7 +1,7 @@
 """Sizes and token layout of one Bark model, as frozen dataclasses.
 
-Bark's own numbers are the default values here and stand nowhere else, so that one code path
-serves the published models, small ones trained from scratch, and whatever comes next.
+Bark's own numbers are the default values here and appear nowhere else, so that one code path
+serves the published models and models of any other size.
 Source: suno-ai/bark @f4f32d4, bark/generation.py (constants) and bark/model.py (GPTConfig).
 """
 
@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, TypeVar
 
-DTYPES = ("float32", "bfloat16")  # that a user may choose to compute in
+DTYPES = ("float32", "bfloat16")  # number formats that a user may choose
 
 T = TypeVar("T")
 
 STAGES = ("semantic", "coarse", "fine", "codec")
-TRANSFORMERS = STAGES[:3]  # the stages that draw
+TRANSFORMERS = STAGES[:3]  # the stages that sample tokens
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ class TokenLayout:
 
     @property
     def fine_pad_token(self) -> int:
-        """Stands for a code not known yet."""
+        """The id that stands for a code not known yet."""
         return self.codebook_size
 
     def coarse_offset(self, codebook: int) -> int:
@@ -198,7 +198,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any]) -> T:
     """Builds a (nested) frozen config from plain data.
 
     Raises:
-      TypeError: a key that is not a field, or a field without value or default; both are named.
+      TypeError: an unknown key, or a missing field that has no default; named.
     """
     hints = typing.get_type_hints(cls)
     if unknown := data.keys() - hints.keys():

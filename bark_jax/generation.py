@@ -1,4 +1,4 @@
-"""What one row of `Bark.generate` gives."""
+"""The result of one row of `Bark.generate`."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ from bark_jax import __version__
 from bark_jax.runtime.files import replacing
 from bark_jax.voices import save_voice
 
-COMMENT_BYTES = 2000  # of a WAV file; libsndfile gives a comment over 2047 bytes back as empty
+COMMENT_BYTES = 2000  # in a WAV file; libsndfile reads a comment of over 2047 bytes back as empty
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Generation:
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a 32-bit float WAV with `metadata` as its JSON comment, a long text cut short.
+        """Writes a 32-bit float WAV with `metadata` as its JSON comment; a long text is cut there.
 
         Raises:
           ValueError: `path` does not end in `.wav`.
@@ -65,7 +65,7 @@ class Generation:
             ):
                 file.comment = _json_within(self.metadata(), COMMENT_BYTES)
                 file.write(self.audio)
-        except soundfile.LibsndfileError as error:  # it keeps the reason to itself
+        except soundfile.LibsndfileError as error:  # which does not give the reason
             raise OSError(f"cannot write {path}: {error} Is the disk full?") from error
 
     def save_voice(self, path: str | os.PathLike[str]) -> None:
@@ -74,7 +74,7 @@ class Generation:
 
 
 def _json_within(metadata: dict[str, Any], limit: int) -> str:
-    """JSON of at most `limit` bytes: if need be, the text loses its end and gains an ellipsis."""
+    """JSON of at most `limit` bytes; if necessary, the text is cut and ends in an ellipsis."""
     content = json.dumps(metadata, ensure_ascii=False)
     if (excess := len(content.encode()) - limit) <= 0:
         return content

@@ -1,4 +1,4 @@
-"""From a name to a model: finds the directories, reads the configs, says where parameters go."""
+"""From a name to a model: finds the directories, reads the configs, decides where parameters go."""
 
 import dataclasses
 import functools
@@ -70,7 +70,7 @@ def _stage_folders(source: Source | Mapping[str, Source], **options: Any) -> dic
 
 
 def _merge_configs(by_stage: Mapping[str, BarkConfig]) -> BarkConfig:
-    """One config from those of the directories that the stages come from."""
+    """One config from the configs of the directories that the stages come from."""
     tokens = by_stage["semantic"].tokens
     for stage, config in by_stage.items():
         if config.tokens != tokens:

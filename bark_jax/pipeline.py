@@ -33,7 +33,7 @@ class Bark:
 
     Every argument of `generate` and of the stages may be one value or a list with one per row;
     lists must have equal lengths. A row gives the same tokens alone and in any batch, up to float
-    rounding where two scores all but tie.
+    rounding where two scores nearly tie. A bad argument raises a `ValueError` that names it.
     """
 
     def __init__(self, runner: StageRunner, voices: VoiceLibrary) -> None:
@@ -57,17 +57,17 @@ class Bark:
           source: a model directory, a folder with Suno's or Hugging Face's files, a hub repository
             (`suno/bark`, `suno/bark-small`: downloaded and converted once), or `"nano"`. A mapping
             {"semantic": …, "coarse": …, "fine": …, "codec": …} mixes sizes; stages that it lacks
-            come from its "semantic".
+            come from its "semantic" model.
           dtype: "float32", "bfloat16" or a `DTypes`; None is float32 on CPU, else bfloat16. The
             codec is always float32.
           revision: branch, tag or commit of the hub repository.
           local_files_only: never ask the hub.
           mesh: spread over the devices of a mesh: rows of a batch over its axis "data", weights
-            over its axis "model". A batch whose rows cannot be dealt out evenly is computed on
+            over its axis "model". A batch whose rows do not divide evenly is computed whole on
             every device of "data". Several processes pass equal arguments and get equal results.
           offload: keep parameters in host memory and each stage on the device only while it runs.
         Raises:
-          OSError: a model cannot be had; says what is missing and how to get it.
+          OSError: a model is not found or cannot be fetched; says what to do.
           ValueError: a damaged model, an unknown dtype, or stages that do not fit together.
         """
         enable_cache()
@@ -89,12 +89,12 @@ class Bark:
 
     @property
     def sample_rate(self) -> int:
-        """Of the audio [Hz]."""
+        """Sample rate of the audio [Hz]."""
         return self.config.sample_rate
 
     @property
     def batch_rows(self) -> int:
-        """Rows under way at a time where there are more: a measured choice for the platform."""
+        """How many rows run at a time where there are more; a measured choice for the platform."""
         return self.runner.execution.platform.batch_rows
 
     def generate(
@@ -117,10 +117,11 @@ class Bark:
           progress: show a bar per stage on stderr if that is a terminal; one bar of rows where
             there are too many for one batch.
         Returns:
-          One `Generation`, or a list where any argument is a list. A row whose first semantic
-          token is the end has empty audio.
+          One `Generation`, or a list if any argument is a list. A row whose first semantic token
+          is the end token has empty audio.
         Raises:
-          ValueError: an argument is out of its range or lists differ in length; names it.
+          ValueError: an argument is out of its range, or lists differ in length.
+          OSError: a voice's file is missing, or the hub that may have it cannot be reached.
         """
         batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling)
         if batch.n_rows > self.batch_rows:
@@ -142,11 +143,11 @@ class Bark:
     ) -> Iterator[tuple[int, Generation]]:
         """Speaks any number of texts; yields (row, `Generation`) as rows are ready, in any order.
 
-        Rows that have ended make place for the next ones, so that a batch stays full. Results do
+        A row that has ended makes room for the next one, so that the batch stays full. Results do
         not depend on how rows were grouped.
 
         Args:
-          batch_rows: rows under way at a time; None is `Bark.batch_rows`.
+          batch_rows: how many rows run at a time; None is `Bark.batch_rows`.
           progress: show a bar of rows on stderr if that is a terminal.
           text, voice, seed, sampling: as in `generate`.
         """
@@ -191,9 +192,9 @@ class Bark:
 
         Args:
           semantic: integers in [0, 10_000), N > 0; a list of arrays is a batch.
-          noise: Gumbel noise (2 T, codebook size), codebooks taking turns.
+          noise: Gumbel noise (2 T, codebook size), codebooks interleaved.
           max_history: coarse tokens kept in the context, 60 … 630 (default).
-          window: tokens between two moves of the context; 60 by default.
+          window: tokens between two moves of the context, 1 … 768 - max_history; 60 by default.
         """
         batch = self._batch(
             data=as_rows("semantic", semantic, 1),
@@ -238,7 +239,10 @@ class Bark:
         return codes if batch.is_list else codes[0]
 
     def decode(self, codes: Any) -> np.ndarray | list[np.ndarray]:
-        """Codes (8, T) to audio (320 T,) float32 at `sample_rate`; a list of arrays is a batch."""
+        """Codes (q, T), 1 <= q <= 32, to audio (320 T,) float32 at `sample_rate`, not clipped.
+
+        A list of arrays is a batch. Bark's own codes have q = 8.
+        """
         rows, is_list = as_rows("codes", codes, 2)
         most = self.config.codec.n_codebooks
         audio = self.runner.decode(
@@ -247,7 +251,7 @@ class Bark:
         return audio if is_list else audio[0]
 
     def encode(self, audio: Any) -> np.ndarray | list[np.ndarray]:
-        """Audio (S,) at `sample_rate` to codes (8, ceil(S / 320)); a list of arrays is a batch."""
+        """Audio (S,) at `sample_rate` to codes (8, ceil(S / 320)) int32; a list is a batch."""
         rows, is_list = as_rows("audio", audio, 1)
         codes = self.runner.encode(rows)
         return codes if is_list else codes[0]

@@ -1,4 +1,4 @@
-"""How each stage samples. Every value may be one for all rows, or a list with one per row.
+"""How each stage samples. Every field takes one value for all rows, or a list with one per row.
 
 Defaults are those of the original's `generate_audio`. Source: suno-ai/bark @f4f32d4, bark/api.py.
 """
@@ -19,9 +19,9 @@ Rows = Mapping[str, Sequence[Any]]  # field of a stage's sampling -> one value p
 class SemanticSampling:
     temperature: PerRow[float] = 0.7  # 0 = argmax
     top_k: PerRow[int | None] = None  # keep the k most likely ids
-    top_p: PerRow[float | None] = None  # keep the likeliest ids up to this share
+    top_p: PerRow[float | None] = None  # keep the most likely ids up to this total probability
     min_eos_p: PerRow[float | None] = 0.2  # end as soon as p(end of sequence) reaches this
-    max_duration_s: PerRow[float | None] = None  # of the audio
+    max_duration_s: PerRow[float | None] = None  # of the audio [s]
     allow_early_stop: PerRow[bool] = True  # False: run to the limit
 
 
@@ -50,7 +50,12 @@ class SamplingConfig:
 
     @classmethod
     def of(cls, value: "SamplingConfig | Mapping[str, Any] | None") -> "SamplingConfig":
-        """A config from a config, from (partial) nested plain data, or the defaults from None."""
+        """From a config, from (partial) nested plain data, or the defaults from None.
+
+        Raises:
+          TypeError: `value` is none of these.
+          ValueError: an unknown stage or field; named.
+        """
         if value is None:
             return cls()
         if isinstance(value, cls):
@@ -72,7 +77,7 @@ def _is_number(value: Any) -> bool:
     return is_number and math.isfinite(value)
 
 
-# field -> (what is allowed, in words; whether a value is allowed)
+# field -> (allowed values in words; whether a value is allowed)
 _ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "temperature": ("a number >= 0", lambda v: _is_number(v) and v >= 0),
     "top_k": ("a whole number >= 1, or None", lambda v: type(v) is int and v >= 1),

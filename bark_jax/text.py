@@ -25,10 +25,11 @@ logger = logging.getLogger(__name__)
 
 
 class Tokenizer:
-    """WordPiece without special tokens around the text; cased, as Bark's is, unless told.
+    """WordPiece without special tokens around the text; cased, as Bark's, unless `is_lower_case`.
 
-    Control characters are dropped, CJK ideographs and punctuation stand alone, pieces are the
-    longest match in the vocabulary, words without a match or over 100 characters give `[UNK]`.
+    Control characters are dropped, CJK ideographs and punctuation are words of their own, pieces
+    are the longest match in the vocabulary, words without a match or over 100 characters give
+    `[UNK]`.
     """
 
     def __init__(self, vocab: dict[str, int], *, is_lower_case: bool = False) -> None:
@@ -41,8 +42,8 @@ class Tokenizer:
     def from_directory(cls, tokenizer_dir: str | Path) -> "Tokenizer":
         """Reads `vocab.txt`, one piece per line; the line number is the id.
 
-        Where a `tokenizer_config.json` beside it says `"do_lower_case": true`, text is put into
-        lower case first.
+        If a `tokenizer_config.json` beside it says `"do_lower_case": true`, text is lower-cased
+        first.
 
         Raises:
           FileNotFoundError: there is no such file.
@@ -80,12 +81,12 @@ class Tokenizer:
 
     @property
     def unknown_id(self) -> int:
-        """Of `[UNK]`."""
+        """The id of `[UNK]`."""
         return self._wordpiece.token_to_id("[UNK]")
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Tells this vocabulary from others, wherever its file lies."""
+        """Identifies the vocabulary, wherever its file lies."""
         return hashlib.sha256("\n".join(self.pieces).encode()).hexdigest()
 
     @property
@@ -105,19 +106,19 @@ def _is_lower_case(settings: Path) -> bool:
 
 
 def normalize_whitespace(text: str) -> str:
-    """Every run of Unicode whitespace becomes one space; none is left at the ends."""
+    """Turns every run of Unicode whitespace into one space, and removes it at the ends."""
     return re.sub(r"\s+", " ", text).strip()
 
 
 def encode_text(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> np.ndarray:
     """The text half of the semantic model's prompt.
 
-    Text over `layout.text_length` tokens loses its end; a line on the log says how much.
+    Text is cut after `layout.text_length` tokens; a warning says how much is lost.
 
     Returns:
       ids_T: int32, T = layout.text_length, offset into the model's vocabulary and padded.
     Raises:
-      TypeError, ValueError: as `piece_ids`.
+      TypeError, ValueError: as in `piece_ids`.
     """
     ids = piece_ids(tokenizer, text, layout)
     if (lost := len(ids) - layout.text_length) > 0:
@@ -132,11 +133,12 @@ def encode_text(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> np.ndar
 
 
 def piece_ids(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> list[int]:
-    """Vocabulary ids of `text`, however many, without the model's offset.
+    """Vocabulary ids of all of `text`, without the model's offset.
 
     Raises:
       TypeError: `text` is not a str.
-      ValueError: `text` is empty, gives no token, or a token that the model has no id for.
+      ValueError: `text` is empty, not valid Unicode, gives no token, or gives a token that the
+        model has no id for.
     """
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}")

@@ -1,6 +1,6 @@
 """Where a run reports to besides its own files: nowhere, or Weights & Biases.
 
-Tracking is a convenience. Whatever goes wrong with it is said once on stderr; the run goes on.
+Tracking is a convenience: its first failure is reported on stderr, and the run goes on.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ class Picture:
 
 
 class Tracker(Protocol):
-    """What a run tells of itself. No method raises because of the tracker."""
+    """What a run reports. No method raises an error of the tracker."""
 
     def log(self, values: Mapping[str, Any], step: int) -> None:
         """Numbers of one step."""
@@ -60,11 +60,11 @@ class Tracker(Protocol):
         ...
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Rows of plain values, `Sound`s and `Picture`s; their files may go afterwards."""
+        """Rows of plain values, `Sound`s and `Picture`s, whose files may be deleted afterwards."""
         ...
 
     def finish(self) -> None:
-        """After the last step."""
+        """Called after the last step."""
         ...
 
 
@@ -160,7 +160,7 @@ def make_tracker(
     Args:
       directory: for the tracker's own files; it exists.
       config: the run's settings, plain data.
-      run_id: the same for a run that goes on after a stop.
+      run_id: stays the same when a run is resumed.
     """
     if settings.kind == "none" or settings.mode == "disabled":
         return NullTracker()

@@ -20,14 +20,14 @@ KEYS = ("semantic_prompt", "coarse_prompt", "fine_prompt")
 
 
 class VoiceError(ValueError, AssertionError):
-    """A voice is unknown or unfit. (The original raises AssertionError for unfit ones.)"""
+    """A voice is unknown or unfit. (The original raises AssertionError for unfit voices.)"""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Voice:
     """A checked history prompt: the same sound as semantic tokens, coarse and fine codes.
 
-    `fine` covers the frames of `coarse` in every preset; as in the original it may be of another
+    `fine` covers the frames of `coarse` in every preset; as in the original, it may have another
     length, since each stage reads its own array.
     """
 
@@ -43,8 +43,8 @@ class Voice:
         """Checks the three arrays `semantic_prompt`, `coarse_prompt` and `fine_prompt`.
 
         Raises:
-          VoiceError: a key is missing, or an array has a wrong type, shape, range or length; all
-            that is wrong is named.
+          VoiceError: a key is missing, or arrays have a wrong type, shape, range or length; all
+            problems are named.
         """
         if absent := [key for key in KEYS if key not in arrays]:
             raise VoiceError(f"{name} lacks {', '.join(absent)}; it has {sorted(arrays)}")
@@ -63,7 +63,7 @@ class Voice:
     def load(
         cls, path: str | os.PathLike[str], layout: TokenLayout, *, name: str | None = None
     ) -> "Voice":
-        """Reads an `.npz` of the original's format; `name` is the path if not given.
+        """Reads an `.npz` in the original's format; `name` defaults to the path.
 
         Raises:
           FileNotFoundError: there is no such file.
@@ -82,7 +82,7 @@ class Voice:
 def save_voice(
     path: str | os.PathLike[str], semantic: np.ndarray, coarse: np.ndarray, fine: np.ndarray
 ) -> None:
-    """Writes the original's uncompressed `.npz`, all of it or nothing.
+    """Writes the original's uncompressed `.npz`, atomically.
 
     Raises:
       VoiceError: `path` does not end in `.npz`.
@@ -95,7 +95,7 @@ def save_voice(
 
 
 def _misfits(key: str, array: np.ndarray, n_rows: int | None, limit: int) -> list[str]:
-    """What is wrong with one array; `n_rows` None wants one dimension, `limit` ends the range."""
+    """Problems of one array, whose values must be in [0, limit); `n_rows` None: one dimension."""
     want = f"({n_rows}, T)" if n_rows else "(N,)"
     if not np.issubdtype(array.dtype, np.integer):
         return [f"{key} has dtype {array.dtype}, want integers"]
@@ -110,7 +110,7 @@ def _misfits(key: str, array: np.ndarray, n_rows: int | None, limit: int) -> lis
 
 
 def _misaligned(semantic: np.ndarray, coarse: np.ndarray, layout: TokenLayout) -> list[str]:
-    """The original's rule: frames per semantic token are right to one decimal (1.5 for Bark)."""
+    """The original's rule: frames per semantic token must be right to one decimal (Bark: 1.5)."""
     got = coarse.shape[1] / len(semantic)
     want = float(layout.coarse_per_semantic / layout.n_coarse_codebooks)
     if round(got, 1) == round(want, 1):
