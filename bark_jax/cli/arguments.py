@@ -67,7 +67,7 @@ def make_parser() -> Parser:
 
 
 def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
-    """Parses; `args.texts` holds all texts, and `args.sampling` what a `SamplingConfig` takes."""
+    """Parses; `args.texts` has all texts, `args.sampling` the plain data of a `SamplingConfig`."""
     argv = list(argv)
     end = argv.index("--") if "--" in argv else len(argv)
     args = parser.parse_intermixed_args(_respell(argv[:end]))
@@ -76,7 +76,7 @@ def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-# One option a line or two, so that they read as a list.
+# One or two lines per option, so that they read as a list.
 # fmt: off
 def _add_text_and_output(group: Any) -> None:
     add = group.add_argument
@@ -148,7 +148,7 @@ def default_model() -> str:
 
 
 def by_stage(text: str) -> dict[str, str]:
-    """MODEL, or stage=MODEL,stage=MODEL … where the semantic one also serves what is left out."""
+    """MODEL, or stage=MODEL,stage=MODEL …; stages left out come from the semantic one."""
     parts = [part.partition("=") for part in text.split(",")]
     if not all(equals and stage in STAGES for stage, equals, _ in parts):
         return {"semantic": text}
@@ -176,7 +176,7 @@ def npz_name(text: str) -> str:
 
 
 def _number(words: str, convert: Callable[[str], Any], is_allowed: Callable[[Any], bool]) -> Any:
-    """An argument type: a number of which `is_allowed` holds."""
+    """An argument type: a number that satisfies `is_allowed`."""
 
     def parse_number(text: str) -> Any:
         try:
@@ -197,7 +197,7 @@ positive_int = _number("a whole number >= 1", int, lambda value: value >= 1)
 
 
 def _respell(argv: Sequence[str]) -> list[str]:
-    """--text_temp as --text-temp; binds a switch to a following true or false, and to no text."""
+    """Spells --text_temp as --text-temp; a switch takes a following true or false, but no text."""
     tokens: list[str] = []
     for token in argv:
         if tokens and tokens[-1] in SWITCHES and token.lower() in BOOLEANS:

@@ -1,6 +1,6 @@
 """The command line: `bark-jax "text" -o out.wav`, also as `python -m bark_jax`.
 
-jax is imported only once there is work for it, so that help and usage errors come at once.
+jax is imported only once it is needed, so that help and usage errors come at once.
 """
 
 import argparse
@@ -37,12 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         code = run(argv)
-        sys.stdout.flush()  # here, where a reader that is gone can still be noticed
+        sys.stdout.flush()  # here, where a closed pipe is still caught
         return code
     except KeyboardInterrupt:
         print(f"{PROG}: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader is gone: nothing may be flushed to it at exit
+    except BrokenPipeError:  # the pipe is closed: nothing may be flushed to it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except Exception as error:
@@ -71,7 +71,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def in_one_line(error: Exception) -> str:
-    """What the error says; its type too where the message alone says nothing (a bare key)."""
+    """The error's message, with its type where the message alone says nothing (a bare key)."""
     text = " ".join(str(error).split())
     return text if " " in text else f"{type(error).__name__}: {text}"
 
@@ -131,7 +131,7 @@ def speak_file(parser: Parser, args: argparse.Namespace) -> int:
 
 
 def local_mesh() -> "Mesh | None":
-    """All devices of this process, rows dealt out to them; None where there is one."""
+    """A mesh that splits rows over all devices of this process; None if there is only one."""
     import jax
 
     if jax.local_device_count() == 1:
@@ -140,7 +140,7 @@ def local_mesh() -> "Mesh | None":
 
 
 def read_texts(texts: Sequence[str]) -> Iterator[str]:
-    """The texts, with the lines of standard input in place of "-"; empty lines are left out."""
+    """The texts, with the lines of standard input in place of "-"; empty lines are skipped."""
     for text in texts:
         if text == PIPE:
             lines = sys.stdin.buffer.read().decode("utf-8-sig").splitlines()
@@ -195,7 +195,7 @@ def numbered(file: Path, index: int, n_texts: int) -> Path:
 
 
 def load_model(args: argparse.Namespace, mesh: "Mesh | None" = None) -> "Bark":
-    """The model of the command; says so if it can only give noise."""
+    """The model of the command; warns if it is untrained and can only give noise."""
     from bark_jax.checkpoint import load_source
     from bark_jax.pipeline import Bark
     from bark_jax.sources.resolve import resolve_model
@@ -223,7 +223,7 @@ def load_model(args: argparse.Namespace, mesh: "Mesh | None" = None) -> "Bark":
 def generate(
     bark: "Bark", texts: Sequence[str], args: argparse.Namespace
 ) -> Iterator[tuple[int, "Generation"]]:
-    """What the texts give, by number, as it is ready."""
+    """Yields (number of the text, generation) as texts are ready."""
     options = {
         "voice": args.voice,
         "seed": [secrets.randbits(32) if args.seed is None else args.seed for _ in texts],
@@ -235,7 +235,7 @@ def generate(
         yield from bark.stream(texts, batch_rows=batch_rows, **options)
     else:
         results = bark.generate(texts, **options)
-        yield from enumerate(cast("list[Generation]", results))  # since texts are a list
+        yield from enumerate(cast("list[Generation]", results))  # a list, because texts are one
 
 
 def list_voices(args: argparse.Namespace) -> int:

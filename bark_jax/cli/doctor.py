@@ -63,7 +63,7 @@ def find_devices() -> tuple[list[Report], str]:
         import jax
 
         return [_describe(device) for device in jax.local_devices()], ""
-    except Exception as error:  # whatever a broken installation may raise is the finding
+    except Exception as error:  # any error of a broken installation is the finding
         return [], " ".join(f"{type(error).__name__}: {error}".split())
 
 
@@ -185,7 +185,7 @@ def warn_of_versions() -> list[str]:
 
 
 def lines_of(report: Report) -> Iterator[str]:
-    """The report for people."""
+    """The report as lines of text."""
     yield f"bark-jax {report['bark_jax']}, Python {report['python']}, {report['system']}"
     sections = {
         "versions": [f"{name:<18}{found or '-'}" for name, found in report["versions"].items()],
