@@ -1,7 +1,7 @@
 """How large the cache of a token loop is, and how it grows.
 
-Every step reads all slots, filled or not. So the cache of a batch begins small and is made larger
-when it is full; that a program is compiled for every size is why it does not grow by less.
+Every step reads all slots, filled or not, so the cache of a batch starts small and grows when it is
+full. It grows in large steps, because every size compiles a program of its own.
 """
 
 import dataclasses
@@ -15,13 +15,13 @@ from bark_jax.runtime.platforms import Platform
 
 
 def cache_sizes(n_rows: int, prompt: int, draws: int, platform: Platform) -> tuple[int, ...]:
-    """Slots of the caches that a token loop goes through.
+    """Sizes [slots] that the cache of a token loop goes through.
 
     Args:
       n_rows: of the batch. A single row gets all slots at once: its steps read little but weights,
         and every size is one more program to compile.
       prompt: slots of the prompts.
-      draws: tokens that are drawn at most; the last of them is not read.
+      draws: most tokens that are drawn; the last one is not fed back.
     """
     first, whole = platform.first_slots, round_up(prompt + draws - 1)
     if whole <= first:
@@ -35,16 +35,16 @@ def cache_sizes(n_rows: int, prompt: int, draws: int, platform: Platform) -> tup
 
 
 def most_draws(slots: int, prompt: int, platform: Platform) -> int:
-    """Tokens that a loop over such a cache may be told to draw: blocks of steps run past it."""
+    """Most tokens that a loop over `slots` may be told to draw: blocks of steps run past that."""
     return slots - prompt + 1 - (platform.block_steps - 1)
 
 
 def chunks(
     sizes: Sequence[int], prompt: int, draws: int, every: int | None, platform: Platform
 ) -> Iterator[tuple[int, int]]:
-    """Yields (draws until, slots) for each call of a token loop.
+    """Yields (draws made after it, slots) for each call of a token loop.
 
-    A call ends where the cache has to grow, after `every` draws if that is given, and at the end.
+    A call ends where the cache must grow, after `every` draws if that is given, and at the end.
     """
     done = 0
     for size in sizes:
@@ -57,7 +57,7 @@ def chunks(
 def grow(context: Context, slots: int) -> Context:
     """The same context with a larger cache.
 
-    The ring is rolled, so that its oldest slot comes first and the new ones follow its newest.
+    The ring is rolled so that its oldest slot comes first and the new slots follow its newest.
     """
     first, old = context.first, context.slots
 
@@ -79,5 +79,5 @@ _grow = jax.jit(grow, static_argnames=("slots",))
 
 
 def with_slots(context: Context, slots: int) -> Context:
-    """The context with a cache of at least so many slots."""
+    """The context with a cache of at least `slots` slots."""
     return context if context.slots >= slots else _grow(context, slots=slots)

@@ -1,9 +1,9 @@
 """Prefill and single steps of a causal GPT over its cache, and the loop around the steps.
 
 Knows a GPT, not Bark's stages. Rows share the slot that is written next, while each has its own
-position and its own visible slots: rows with prompts of different lengths sit in one batch, padded
-on the right, and the padding is never seen. The slots after the prompts are a ring, so that a row
-may take the place of one that has ended and go on for as many tokens as the ring has slots.
+position and its own visible slots: prompts of different lengths share a batch, padded on the
+right, and the padding is never attended to. The slots after the prompts are a ring, so that a new
+row may take the place of one that has ended, for as many tokens as the ring has slots.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ class Context:
 
     @property
     def slots(self) -> int:
-        """Of the cache, with those that are not filled."""
+        """Slots of the cache, filled or not."""
         return self.visible_BM.shape[1]
 
 
@@ -70,7 +70,7 @@ def read_token(model: GPT, token_B: jax.Array, context: Context) -> tuple[jax.Ar
 
 
 def jit_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`jit` of a token loop `function(params, state, …, *, cfg, execution)`; gives `state` up."""
+    """`jit` of a token loop `function(params, state, …, *, cfg, execution)`; donates `state`."""
     return jit(
         function,
         static_argnames=("cfg",),
@@ -85,7 +85,7 @@ def repeat(
     is_running: Callable[[State], jax.Array],
     block_steps: int,
 ) -> State:
-    """Applies `step` in scanned blocks of so many while `is_running(state)`, all on the device."""
+    """Applies `step` in blocks of `block_steps` while `is_running(state)`, all on the device."""
 
     def block(state: State) -> State:
         return jax.lax.scan(lambda s, _: (step(s), None), state, None, length=block_steps)[0]

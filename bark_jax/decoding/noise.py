@@ -1,4 +1,4 @@
-"""Where the randomness of a draw comes from: a key per row, or noise that the caller brings.
+"""Where the randomness of a draw comes from: a key per row, or noise from the caller.
 
 Both give Gumbel noise g for a draw as `argmax(log p + g)`. A row's noise depends only on its seed,
 the stage and the step, so a row draws the same alone and in any batch.
@@ -44,9 +44,9 @@ class KeyNoise:
 
 @flax.struct.dataclass
 class InjectedNoise:
-    """Gumbel noise of the caller, for comparing runs draw by draw.
+    """Gumbel noise from the caller, for comparing runs draw by draw.
 
-    A draw of torch's multinomial on CPU is `argmax(p / E)` with E from Exp(1): bring `-log(E)`.
+    A draw of torch's multinomial on CPU is `argmax(p / E)` with E from Exp(1): pass `-log(E)`.
     """
 
     gumbel_BN: jax.Array  # (B, steps, *shape)
@@ -72,7 +72,10 @@ def noise_of(
     """The caller's noise if there is any (one array (steps, *step_shape) per row), else from seeds.
 
     Args:
-      n_steps: how many steps each row may need; noise of fewer is refused, for it would repeat.
+      n_steps: how many steps each row may need.
+    Raises:
+      ValueError: noise of another number of rows, of another shape, not finite, or of too few
+        steps: it would repeat.
     """
     if injected is None:
         return KeyNoise.of(seeds, stage)

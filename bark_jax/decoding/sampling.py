@@ -1,7 +1,7 @@
 """From logits to a token: filters, temperature, draw.
 
 Source: suno-ai/bark @f4f32d4, bark/generation.py. The order is the original's: top_p, then top_k,
-both on logits that no temperature has touched, then temperature, softmax and the draw.
+both on the raw logits, then temperature, softmax and the draw.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ import numpy as np
 
 @flax.struct.dataclass
 class Filter:
-    """Sampling values of every row, traced, so that new values never recompile."""
+    """Sampling values of every row; traced, so that new values never recompile."""
 
     temperature_B: jax.Array  # 0 = argmax
     top_k_B: jax.Array  # int32, OFF_K = off
@@ -39,7 +39,7 @@ class Filter:
 
 
 def filter_logits(logits_BV: jax.Array, by: Filter) -> jax.Array:
-    """Sets the logits that top_p and top_k drop to -inf. Sorts only if some row asks for it.
+    """Sets the logits that top_p and top_k drop to -inf. Sorts only if some row needs it.
 
     top_p keeps an id while the probabilities before it add up to at most top_p, so the id that
     crosses the threshold stays. Ids whose logit ties with the last kept one stay as well.

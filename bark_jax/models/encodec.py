@@ -1,7 +1,8 @@
 """EnCodec: audio to codes and back, as pure functions over a dict of parameters, to be jitted.
 
-Always float32 in full precision, whatever the parameters are stored in. Decoding uses only
-`params["decoder"]` and `params["quantizer"]`, encoding only `params["encoder"]` and the latter.
+Always float32 in full precision, whatever dtype the parameters have. Decoding uses only
+`params["decoder"]` and `params["quantizer"]`, encoding only `params["encoder"]` and
+`params["quantizer"]`.
 Source: facebookresearch/encodec @0e2d0ae, encodec/model.py and encodec/quantization; the 24 kHz
 model, which neither normalises loudness nor cuts the audio into segments.
 """
@@ -18,9 +19,9 @@ from bark_jax.runtime.sharding import split_rows
 
 
 class Quantizer(nnx.Module):
-    """Codebooks, each for what those before it leave of a latent; no gradients flow into them.
+    """Residual codebooks: each quantizes what those before it leave of a latent. No gradients.
 
-    A new one holds random codes, so that every code sounds different; `inited` = 0 says that
+    A new quantizer has random codes, so that every code sounds different; `inited` = 0 says that
     training still has to set them from data.
     """
 
@@ -28,7 +29,7 @@ class Quantizer(nnx.Module):
         shape = (cfg.n_codebooks, cfg.codebook_size, cfg.latent_dim)
         embed_QVL = jax.random.normal(rngs.params(), shape)
         self.embed = nnx.Variable(embed_QVL)
-        # of training only: moving averages of how often and by which latents a code is chosen
+        # for training only: moving averages of how often a code is chosen, and of its latents
         self.cluster_size = nnx.Variable(jnp.zeros(shape[:2]))
         self.embed_avg = nnx.Variable(embed_QVL)
         self.inited = nnx.Variable(jnp.zeros(shape[0]))
@@ -42,7 +43,7 @@ class Quantizer(nnx.Module):
         )
 
     def encode(self, latents_BTL: jax.Array, n_codebooks: int) -> jax.Array:
-        """Nearest codes (B, Q, T), codebook after codebook; the lowest id among equals."""
+        """Nearest codes (B, Q, T) int32, codebook by codebook; the lowest id among equals."""
 
         def step(rest_BTL: jax.Array, embed_VL: jax.Array):
             code_BT = nearest(rest_BTL, embed_VL)
@@ -76,12 +77,12 @@ def decode(
     """Turns codes into audio.
 
     Args:
-      codes_BQT: int32 in [0, cfg.codebook_size), of the first Q codebooks; values behind a row's
+      codes_BQT: int32 in [0, cfg.codebook_size), of the first Q codebooks; values past a row's
         length do not matter.
       length_B: int32, frames of each row, 1 … T; all T if not given.
     Returns:
-      samples_BS: float32, S = T · cfg.hop_length, not clipped; zero behind a row's length. What a
-        row gives does not depend on T or on the other rows.
+      samples_BS: float32, S = T · cfg.hop_length, not clipped; zero past a row's length. A row's
+        audio does not depend on T or on the other rows.
     """
     B, _, T = codes_BQT.shape
     if length_B is None:
@@ -99,8 +100,9 @@ def encode_latents(
 
     Args:
       samples_BS: float32, mono.
-      length_B: int32, samples of each row, 1 … S; all S if not given. Of each row the first
-        ceil(length / hop_length) frames count; they do not depend on S or on the other rows.
+      length_B: int32, samples of each row, 1 … S; all S if not given. Only the first
+        ceil(length / hop_length) frames of a row are valid; they do not depend on S or on the
+        other rows.
     """
     samples_BS = samples_BS.astype(jnp.float32)
     if length_B is not None:  # what a convolution multiplies by zero must be finite

@@ -40,8 +40,8 @@ class FineGPT(nnx.Module):
     def embed(self, codes_BTQ: jax.Array, codebook: jax.Array) -> jax.Array:
         """Embeddings (B, T, D), positions included, for predicting `codebook` (traced int).
 
-        They are the sums over codebooks 0 … `codebook`, the predicted one included: it holds what
-        an earlier window wrote, a history value, or the pad token.
+        They are sums over codebooks 0 … `codebook`, the predicted one included: it holds what an
+        earlier window wrote, a history value, or the pad token.
         """
         T = codes_BTQ.shape[1]
         x_BTD = jnp.zeros((*codes_BTQ.shape[:2], self.wpe.weight.shape[1]), jnp.float32)
@@ -75,7 +75,7 @@ class FineGPT(nnx.Module):
         return self.ln_f(x_BTD), seen
 
     def logits(self, x: jax.Array, codebook: jax.Array, count: int) -> jax.Array:
-        """Scores (…, V) of the first `count` codes of `codebook` (traced int)."""
-        # selected, not stacked and indexed: XLA kept a copy of all tables for the whole window
+        """Logits (…, count) of the first `count` codes of `codebook` (traced int), float32."""
+        # select_n, because XLA kept a copy of all tables when they were stacked and indexed
         tables = (table.weight[...][:count] for table in self.wtes)
         return self.execution.linear(x, jax.lax.select_n(codebook, *tables))

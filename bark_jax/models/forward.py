@@ -1,7 +1,7 @@
-"""Whole sequences through a transformer's layers: every position's output, and a look on the way.
+"""Whole sequences through a transformer's layers: the output of every position, and intermediates.
 
-What training, scoring and verification use; decoding reads prompts and single positions
-(`gpt.py`), and tests compare the two.
+Used by training, scoring and verification; decoding uses prefill and decode steps (`gpt.py`), and
+tests compare the two.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ import jax
 from bark_jax.models.layers import Block
 from bark_jax.runtime.execution import Execution
 
-# (name, array) -> what is to be kept under that name, None for nothing. Names of layer i are
+# (name, array) -> what to keep under that name, None for nothing. Names of layer i are
 # h.i.attn.{q,k,v}, h.i.attn.out, h.i.mlp.out and h.i.resid; q, k and v are (B, T, H, K), all others
 # (B, T, D).
 Watch = Callable[[str, jax.Array], jax.Array | None]
@@ -30,8 +30,8 @@ def run_blocks(
     """Runs embeddings (positions included) through all blocks.
 
     Args:
-      remat: keep only each block's input for the backward pass and compute the rest again.
-      watch: sees the named intermediates.
+      remat: keep only each block's input for the backward pass and recompute the rest.
+      watch: receives the named intermediates.
     Returns:
       The last block's output (B, T, D), not normalised, and what `watch` kept.
     """
@@ -39,7 +39,7 @@ def run_blocks(
     for layer, block in enumerate(blocks):
 
         def run(x_BTD: jax.Array, layer: int = layer, block: Block = block):
-            kept: Seen = {}  # returned, for with `remat` nothing else may leave this function
+            kept: Seen = {}  # returned: with `remat` no array may leave otherwise
 
             def note(name: str, value: jax.Array) -> None:
                 name = f"h.{layer}.{name}"

@@ -35,8 +35,8 @@ class GPT(nnx.Module):
     def embed_merged(self, ids_BT: jax.Array, length: int) -> jax.Array:
         """Embeddings of [a | b | rest] where a and b, `length` ids each, are summed.
 
-        That is how the semantic model sees a text and the voice that is to speak it: 2·length + n
-        ids become length + n positions.
+        The semantic model sees a text and its voice this way: 2·length + n ids become length + n
+        positions.
         """
         x_BTD = self.wte(ids_BT)
         both_BTD = x_BTD[:, :length] + x_BTD[:, length : 2 * length]
@@ -48,8 +48,8 @@ class GPT(nnx.Module):
         """Runs a sequence of embeddings from position 0 on.
 
         Args:
-          remat: compute activations twice in training, to save memory.
-          watch: sees named intermediates, see `forward.Watch`.
+          remat: recompute activations in the backward pass, to save memory.
+          watch: receives named intermediates, see `forward.Watch`.
         Returns:
           The last layer's normalised output (B, T, D), and what `watch` kept.
         """
@@ -85,8 +85,11 @@ class GPT(nnx.Module):
         visible_BM: jax.Array,
         slot: jax.Array,
     ) -> tuple[jax.Array, Cache]:
-        """Feeds one id per row, at the row's own position, and writes it into `slot`.
+        """Decode step: feeds one id per row, at the row's own position, and caches it in `slot`.
 
+        Args:
+          visible_BM: bool, the slots that a row attends to, besides its new one.
+          slot: int32 [], the same for all rows.
         Returns:
           The normalised output (B, D), and the cache with the new slot written.
         """
@@ -109,7 +112,7 @@ class GPT(nnx.Module):
     def logits(
         self, x_BD: jax.Array, first: jax.Array | int = 0, count: int | None = None
     ) -> jax.Array:
-        """Scores of `count` ids from `first` on (all without `count`), float32."""
+        """Logits (B, count) of `count` ids from `first` on (all without `count`), float32."""
         weight_VD = self.lm_head.weight[...]
         if count is not None:
             weight_VD = jax.lax.dynamic_slice_in_dim(weight_VD, first, count)

@@ -19,7 +19,7 @@ from bark_jax.runtime.execution import Execution
 
 # (q_BTHK, k_BTHK, v_BTHK) -> mixed values, BTHK. The caller decides what is visible.
 Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-# (name, intermediate), for whoever looks on; names: attn.out, mlp.out, resid
+# called with (name, intermediate) by a block; names: attn.out, mlp.out, resid
 Note = Callable[[str, jax.Array], None]
 
 
@@ -67,7 +67,7 @@ class LayerNorm(nnx.Module):
 class Attention(nnx.Module):
     def __init__(self, cfg: GPTConfig, execution: Execution, *, rngs: nnx.Rngs) -> None:
         self.cfg = cfg
-        # q, k, v one below the other, as in the checkpoint
+        # rows of q, k and v stacked, as in the checkpoint
         self.c_attn = Linear(cfg.n_embd, 3 * cfg.n_embd, cfg.bias, execution, rngs=rngs)
         self.c_proj = Linear(cfg.n_embd, cfg.n_embd, cfg.bias, execution, rngs=rngs)
 
@@ -90,7 +90,7 @@ class MLP(nnx.Module):
 
 
 class Block(nnx.Module):
-    """One pre-norm transformer layer; `ln_bias` tells the fine model's LayerNorms."""
+    """One pre-norm transformer layer; `ln_bias`: whether its LayerNorms have a bias."""
 
     def __init__(
         self, cfg: GPTConfig, ln_bias: bool, execution: Execution, *, rngs: nnx.Rngs

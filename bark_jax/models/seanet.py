@@ -1,11 +1,11 @@
 """SEANet: the convolutional encoder and decoder of EnCodec, causal, for whole rows at once.
 
-More axes than the package's key: **C** channels into a layer, **N** channels out of it, **W** taps
-of its kernel, **E** steps at an edge, **G** = 4C gates of an LSTM; T counts steps at the layer's
-own rate. Weights have PyTorch's layouts and stay split into length and direction (weight norm).
+Axes beyond the package's key: **C** channels into a layer, **N** channels out of it, **W** taps of
+its kernel, **E** steps at an edge, **G** = 4C gates of an LSTM; T counts steps at the layer's own
+rate. Weights have PyTorch's layouts and stay split into length and direction (weight norm).
 
-Every row has its own length; what lies behind it never reaches the row, so rows of a batch give
-what each gives alone. Source: facebookresearch/encodec @0e2d0ae, encodec/modules.
+Every row has its own length; what lies past it never affects the row, so that a row gives the same
+alone and in a batch. Source: facebookresearch/encodec @0e2d0ae, encodec/modules.
 """
 
 import functools
@@ -19,9 +19,9 @@ from bark_jax.config import CodecConfig
 
 Lengths = jax.Array | None  # (B,) steps of each row; None: all rows are full
 
-# A new codec brings speech, whose samples are about 0.1, to the size its layers are made for.
+# Initial gains: from speech, whose samples are about 0.1, to the scale of the layers, and back.
 GAIN_IN, GAIN_OUT = 4.0, 0.2
-FEW_CHANNELS = 64  # in · out: convolutions of fewer are written as products, on all backends
+FEW_CHANNELS = 64  # in · out: up to so many, a convolution is written as a product, on all backends
 BLOCK_COLUMNS = 32  # of such a product
 
 
@@ -32,11 +32,10 @@ def matmul(x: jax.Array, weight_CN: jax.Array) -> jax.Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def multiply_rows(x: jax.Array, weight_CN: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """The rows of `x`, each of C values in memory's order, times a matrix; reshaped to `shape`.
+    """The rows of `x`, each C consecutive values in memory, times a matrix; reshaped to `shape`.
 
-    Fast on CPU, forwards and backwards. What is computed from a reshaped array must not be fused
-    with the reshaping: its element-wise loops would divide for every element's index and run ten
-    times as long, hence the barriers.
+    Fast on CPU, forward and backward. The barriers keep element-wise loops from being fused with
+    the reshape: they would divide for every element's index and take ten times as long.
     """
     y_RN = matmul(x.reshape(-1, len(weight_CN)), weight_CN)
     return jax.lax.optimization_barrier(y_RN.reshape(shape))
@@ -52,7 +51,7 @@ def _multiply_rows_backward(
     x, weight_CN = saved
     C, N = weight_CN.shape
     dy_RN, x_RC = jax.lax.optimization_barrier((dy.reshape(-1, N), x.reshape(-1, C)))
-    # the narrower factor first: up to four times as fast, and XLA keeps the order it is given
+    # the narrower factor first: up to four times as fast, and XLA keeps the given order
     dweight_CN = matmul(dy_RN.T, x_RC).T if N < C else matmul(x_RC.T, dy_RN)
     dx = matmul(dy_RN, weight_CN.T).reshape(x.shape)
     return jax.lax.optimization_barrier(dx), dweight_CN
@@ -63,7 +62,7 @@ multiply_rows.defvjp(_multiply_rows_forward, _multiply_rows_backward)
 
 @jax.custom_jvp
 def elu(x: jax.Array) -> jax.Array:
-    """x above 0, eˣ - 1 below; faster than with `expm1`, and 1e-7 as near."""
+    """x above 0, eˣ - 1 below; faster than with `expm1`, and within 1e-7 of it."""
     return jnp.where(x > 0, x, jnp.exp(jnp.minimum(x, 0)) - 1)
 
 
@@ -75,7 +74,7 @@ def _elu_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def mirror(x_BTC: jax.Array, left: int) -> jax.Array:
-    """`left` < T steps before the first, mirrored."""
+    """`x_BTC` with `left` < T mirrored steps before the first."""
     return jnp.concatenate([x_BTC[:, 1 : left + 1][:, ::-1], x_BTC], axis=1)
 
 
@@ -84,7 +83,7 @@ def _mirror_forward(x_BTC: jax.Array, left: int):
 
 
 def _mirror_backward(left: int, _: None, dy_BTC: jax.Array):
-    """Touches only the start of the rows twice."""
+    """Passes only over the start of the rows twice."""
     dx_BTC = jax.lax.optimization_barrier(dy_BTC[:, left:])
     start_BEC = dx_BTC[:, 1 : left + 1] + dy_BTC[:, :left][:, ::-1]
     return (jax.lax.optimization_barrier(dx_BTC.at[:, 1 : left + 1].set(start_BEC)),)
@@ -111,7 +110,7 @@ def convolve(x_BTC: jax.Array, weight_NCW: jax.Array, stride: int) -> jax.Array:
 
 
 def _convolve_blocks(x_BTC: jax.Array, weight_NCW: jax.Array, stride: int) -> jax.Array:
-    """Convolution of few channels as one product that gives several steps at a time.
+    """Convolution of few channels as one product that computes several steps at a time.
 
     A product of 8 columns leaves a processor idle. So `n` neighbouring steps become columns, and
     the kernel is written `n` times into a larger one, each time `stride` inputs further down.
@@ -121,8 +120,8 @@ def _convolve_blocks(x_BTC: jax.Array, weight_NCW: jax.Array, stride: int) -> ja
     T = (S - W) // stride + 1
     n = max(1, BLOCK_COLUMNS // N)
     blocks, n_in = -(-T // n), n * stride
-    span = n_in + W - stride  # inputs that a block's outputs hear
-    more = -(-span // n_in) - 1  # following blocks that they lie in
+    span = n_in + W - stride  # inputs that a block's outputs depend on
+    more = -(-span // n_in) - 1  # following blocks that hold some of them
     x_BTC = x_BTC[:, : (blocks + more) * n_in]
     x_BTC = jnp.pad(x_BTC, ((0, 0), (0, (blocks + more) * n_in - x_BTC.shape[1]), (0, 0)))
     x_BTX = x_BTC.reshape(B, blocks + more, n_in * C)
@@ -141,8 +140,8 @@ def _convolve_blocks(x_BTC: jax.Array, weight_NCW: jax.Array, stride: int) -> ja
 def convolve_transposed(x_BTC: jax.Array, weight_CNW: jax.Array, stride: int) -> jax.Array:
     """Transposed convolution with W = 2·stride, cut to T·stride steps.
 
-    Block n of the output is made of input n (first half of the kernel) and n - 1 (second half):
-    one product. On CPU XLA's own transposed convolution is up to twice as slow, and its gradients
+    Block n of the output comes from input n (first half of the kernel) and n - 1 (second half):
+    one product. On CPU, XLA's own transposed convolution is up to twice as slow, and its gradients
     are four to twenty times as slow.
     """
     B, T, C = x_BTC.shape
@@ -154,10 +153,10 @@ def convolve_transposed(x_BTC: jax.Array, weight_CNW: jax.Array, stride: int) ->
 
 
 def pad_reflect(x_BTC: jax.Array, length_B: Lengths, left: int, stride: int = 1) -> jax.Array:
-    """Mirrors `left` steps before each row, and enough steps behind it to fill its last stride.
+    """Mirrors `left` steps before each row, and enough steps after it to fill its last stride.
 
-    A row of at most `left` steps counts as followed by zeros, which are mirrored with it.
-    `stride` is 1 or at most `left`. Rows without `length_B` fill T.
+    A row of at most `left` steps is taken to be followed by zeros, which are mirrored with it.
+    `stride` is 1 or at most `left`. Without `length_B` all rows fill T.
     """
     B, T = x_BTC.shape[:2]
     if length_B is None and T > left and T % stride == 0:
@@ -184,7 +183,7 @@ class WeightNorm(nnx.Module):
     """A kernel as direction v and length g, one length per index of its first axis, and a bias.
 
     For a convolution (N, C, W) that is a length per output channel, for a transposed one
-    (C, N, W) per *input* channel, as PyTorch's default has it.
+    (C, N, W) per *input* channel, as is PyTorch's default.
     """
 
     def __init__(
@@ -208,7 +207,7 @@ class WeightNorm(nnx.Module):
 
 
 class Conv(nnx.Module):
-    """Causal convolution; a new one multiplies the signal's size by `gain` (std = 1/√fan-in)."""
+    """Causal convolution; a new one scales the signal by about `gain` (std = 1/√fan-in)."""
 
     def __init__(
         self,
@@ -231,7 +230,7 @@ class Conv(nnx.Module):
 
 
 class ConvTranspose(nnx.Module):
-    """Causal upsampling by `stride`; a new one keeps the signal's size (std = 1/√(2·n_in))."""
+    """Causal upsampling by `stride`; a new one keeps the signal's scale (std = 1/√(2·n_in))."""
 
     def __init__(self, n_in: int, n_out: int, stride: int, *, rngs: nnx.Rngs) -> None:
         self.stride = stride
@@ -246,7 +245,7 @@ class ConvTranspose(nnx.Module):
 
 
 class Residual(nnx.Module):
-    """Two convolutions of half the width beside a 1×1 shortcut."""
+    """Two convolutions, half as wide in between, plus a 1×1 shortcut."""
 
     def __init__(self, width: int, kernel: int, *, rngs: nnx.Rngs) -> None:
         self.block = nnx.Dict({
@@ -262,11 +261,11 @@ class Residual(nnx.Module):
 
 
 class LSTM(nnx.Module):
-    """A stack of LSTM layers around which the input is added; gates i, f, g, o as in PyTorch."""
+    """LSTM layers with a residual connection around all; gates i, f, g, o as in PyTorch."""
 
     def __init__(self, width: int, n_layers: int, *, rngs: nnx.Rngs) -> None:
         self.n_layers = n_layers
-        bound = 1 / math.sqrt(width)  # PyTorch's own initial values, but for the zero biases
+        bound = 1 / math.sqrt(width)  # PyTorch's initial values, except for the zero biases
 
         def uniform() -> nnx.Param[jax.Array]:
             shape = (4 * width, width)
@@ -286,7 +285,7 @@ class LSTM(nnx.Module):
         return (x_TBC + y_TBC).transpose(1, 0, 2), length_B
 
     def _layer(self, x_TBC: jax.Array, n: int) -> jax.Array:
-        # all steps' input products at once: only the recurrent half must run step by step
+        # the input products of all steps at once: only the recurrent half must run step by step
         bias_G = self.lstm[f"bias_ih_l{n}"][...] + self.lstm[f"bias_hh_l{n}"][...]
         input_TBG = matmul(x_TBC, self.lstm[f"weight_ih_l{n}"][...].T) + bias_G[None, None]
         weight_CG = self.lstm[f"weight_hh_l{n}"][...].T
@@ -337,7 +336,7 @@ class Encoder(_Sequence):
         super().__init__(layers)
 
     def __call__(self, samples_BS: jax.Array, length_B: Lengths = None) -> jax.Array:
-        """Latents (B, ceil(S / hop), L); of each row the first ceil(length / hop) count."""
+        """Latents (B, ceil(S / hop), L); a row's first ceil(length / hop) are valid."""
         return self._run(samples_BS[..., None], length_B)
 
 
@@ -360,5 +359,5 @@ class Decoder(_Sequence):
         super().__init__(layers)
 
     def __call__(self, latents_BTL: jax.Array, length_B: Lengths = None) -> jax.Array:
-        """Audio (B, T · hop), not clipped; of each row the first length · hop samples count."""
+        """Audio (B, T · hop), not clipped; a row's first length · hop samples are valid."""
         return self._run(latents_BTL, length_B)[..., 0]
