@@ -1,4 +1,4 @@
-"""The formulation for CPUs: XLA's kernels there, and how it shares work out among the cores.
+"""The formulation for CPUs, made for XLA's kernels there and how it spreads work over the cores.
 
 Figures are of the small model on two cores; docs/performance.md says how they were measured.
 """
@@ -19,10 +19,10 @@ Heads = tuple[jax.Array, ...]  # (B, H, K, M) in one array, or H arrays of one h
 
 @flax.struct.dataclass
 class PerHeadCache:
-    """Keys and values with slots as the last axis, heads in one array or each in its own.
+    """Keys and values with slots as the last axis; all heads in one array, or one array per head.
 
-    Both products then read the cache along memory (2.1 ms against 31.7 ms with slots first, 1024
-    slots). XLA runs a batched product on one core, but many that do not wait for each other on all.
+    Both attention products then read contiguous memory: 2.1 ms instead of 31.7 ms with slots first
+    (1024 slots). XLA runs a batched product on one core, but many independent products on all.
     """
 
     k_GBHKM: Heads
@@ -42,15 +42,16 @@ class PerHeadCache:
 class Cpu:
     """Choices for CPUs."""
 
-    # XLA cuts a product into tasks of some 2 MiB of weights: five for 3072 x 768, of which one
-    # core of two does three. In eight equal parts: 0.90 of a step. A weight that is split over
-    # devices must stay in 1 part, or it would be gathered for every product.
+    # XLA cuts the product of a single row into tasks of some 2 MiB of weights: five for 3072 x 768,
+    # of which one core of two does three. In eight equal parts a decode step takes 0.90 of the
+    # time. A weight split over devices must stay in 1 part, or every product would gather it.
     single_row_parts: int = 8
-    # From 2 rows to so many, products are `(weight @ x.T).T`: a step of eight rows takes 46 ms
-    # instead of 62 with this and a cache per head.
+    # From 2 rows up to so many, products are transposed: `(weight @ x.T).T`. With this and a
+    # per-head cache, a decode step of eight rows takes 46 ms instead of 62.
     most_transposed_rows: int = 64
-    # So many heads lie in arrays of their own, from 2 rows on: XLA shares work out where more than
-    # eight operations are ready. Six heads (four layers of 192): 5.4 ms a step so, 5.2 together.
+    # From so many heads and 2 rows on, each head has a cache array of its own: XLA uses all cores
+    # where more than eight operations are ready. With six heads (four layers of 192) a decode step
+    # takes 5.4 ms this way, 5.2 with one array.
     least_separate_heads: int = 9
 
     def linear(self, x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
@@ -58,7 +59,7 @@ class Cpu:
         if n_rows == 1:
             return self._multiply_single_row(x, weight_OI, dtype)
         if n_rows <= self.most_transposed_rows:
-            # the barriers keep the compiler from turning the product round again
+            # the barriers keep the compiler from undoing the transposition
             x_IN = jax.lax.optimization_barrier(x.reshape(n_rows, -1).T)
             y_ON = jax.lax.optimization_barrier(product("oi,in->on", weight_OI, x_IN, dtype))
             return y_ON.T.reshape(*x.shape[:-1], -1)
@@ -68,7 +69,7 @@ class Cpu:
         (n_out, n_in), parts = weight_OI.shape, self.single_row_parts
         if parts == 1 or n_out % parts:
             return linear(x, weight_OI, dtype)
-        # the barrier keeps the compiler from making every value of `x` once for each part
+        # the barrier keeps the compiler from computing `x` once for each part
         x_1I = jax.lax.optimization_barrier(x.reshape(1, n_in))
         x_PI = jnp.broadcast_to(x_1I, (parts, n_in))
         weight_POI = weight_OI.reshape(parts, n_out // parts, n_in)
@@ -106,11 +107,11 @@ class Cpu:
         slot: jax.Array,
         dtype: str,
     ) -> tuple[jax.Array, PerHeadCache]:
-        """Over a cache that does not hold the new position yet, and over that position apart.
+        """Attends to the cache before the new position is written, and to that position apart.
 
-        Only so does XLA write the cache in place. Scaled with the softmax: where the logits were
-        scaled before, products of separate heads waited for each other (51 ms a step against 46,
-        8 rows).
+        Otherwise XLA would not write the cache in place. Logits are scaled in the softmax: scaled
+        before the mask, products of separate heads waited for each other (a decode step of 8 rows
+        took 51 ms instead of 46).
         """
         q_BHK = q_B1HK[:, 0]
         past_BHM = _multiply_heads("BHK,BHKM->BHM", q_BHK, cache.k_GBHKM, dtype)
@@ -131,7 +132,7 @@ def _split_heads(z_BHKM: jax.Array, n_groups: int) -> Heads:
 
 
 def _write_heads(cache_GBHKM: Heads, z_B1HK: jax.Array, slot: jax.Array) -> Heads:
-    """The cache with one position of every row in the same slot."""
+    """The cache with one position of every row written to the same slot."""
     z_BHK1 = z_B1HK.astype(cache_GBHKM[0].dtype).transpose(0, 2, 3, 1)
     groups = jnp.split(z_BHK1, len(cache_GBHKM), axis=1)
     return tuple(
@@ -143,7 +144,7 @@ def _write_heads(cache_GBHKM: Heads, z_B1HK: jax.Array, slot: jax.Array) -> Head
 def _multiply_heads(
     subscripts: str, of_heads: jax.Array, cache_GBHKM: Heads, dtype: str
 ) -> jax.Array:
-    """`product` of (B, H, …) with keys or values whose heads lie in one array or in several."""
+    """`product` of (B, H, …) with keys or values whose heads are in one array or in several."""
     groups = jnp.split(of_heads, len(cache_GBHKM), axis=1)
     made = [product(subscripts, a, b, dtype) for a, b in zip(groups, cache_GBHKM, strict=True)]
     return jnp.concatenate(made, axis=1)

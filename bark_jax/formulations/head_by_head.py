@@ -1,8 +1,8 @@
 """Attention of single heads as plain matrix products, one head after the other, with gradients.
 
-XLA on CPU runs a batched product on one core: 82 to 132 ms for 12 heads of 1024 positions, against
-22 ms this way. The backward pass is written out: attention weights are computed again rather than
-kept, which halves the time of attention.
+XLA on CPU runs a batched product on one core: attention of 12 heads over 1024 positions takes 82 to
+132 ms that way, 22 ms this way. The backward pass is written out: attention weights are recomputed
+rather than kept, which halves the time of attention.
 """
 
 from typing import Any

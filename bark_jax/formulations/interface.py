@@ -7,14 +7,14 @@ import jax
 
 
 class LayerCache(Protocol):
-    """Keys and values of one layer, in whatever layout; a pytree. Unwritten slots hold zeros."""
+    """Keys and values of one layer, in any layout; a pytree. Unwritten slots hold zeros."""
 
     def along_slots(self, change: Callable[[jax.Array, int], jax.Array]) -> Self:
         """Every array changed by `change(array, axis of the slots)`."""
         ...
 
     def laid_out_like(self, other: Self) -> Self:
-        """The same keys and values, laid out as in `other`, whose batch may be of another size."""
+        """The same keys and values in the layout of `other`, whose batch size may differ."""
         ...
 
 
@@ -31,7 +31,7 @@ class Formulation(Protocol):
     def attend_sequence(
         self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, is_causal: bool, dtype: str
     ) -> jax.Array:
-        """Attention (B, T, H, K) of all positions to all, or to those up to themselves."""
+        """Attention (B, T, H, K) of all positions to all, or (causal) to those up to their own."""
         ...
 
     def cache_of_prompt(
@@ -53,7 +53,8 @@ class Formulation(Protocol):
         """Attention of one new position of every row to its visible slots and to itself.
 
         Args:
-          cache: what this formulation's `cache_of_prompt` or `attend_cache` gave.
+          cache: from this formulation's `cache_of_prompt` or `attend_cache`.
+          visible_BM: bool.
           slot: int32 [], where the new position is written; the same for all rows.
         Returns:
           The mixed values (B, 1, H, K), and the cache with the new position in `slot`.

@@ -1,8 +1,8 @@
 """Matrix products in a chosen number format, and GELU: with gradients.
 
-The backward passes are written out for two reasons. Products of the backward pass take their
-inputs in the compute dtype as well (the compiler would widen them all to float32), and on CPU the
-gradient of a weight is twice as fast in the right orientation.
+The backward passes are written out for two reasons: their products, too, take inputs in the compute
+dtype (by default all would be widened to float32), and on CPU the gradient of a weight is twice as
+fast in the right orientation.
 """
 
 from typing import Any
@@ -12,15 +12,15 @@ import jax.numpy as jnp
 
 
 def product(subscripts: str, a: jax.Array, b: jax.Array, dtype: str) -> jax.Array:
-    """`jnp.einsum` with inputs in `dtype`, float32 out; in full precision where `dtype` is that.
+    """`jnp.einsum` with inputs cast to `dtype`, float32 out; in full precision for float32.
 
-    Every index of an operand appears in the other one or in the result.
+    Every index of an operand must appear in the other one or in the result.
     """
     return _product(subscripts, a, b, dtype)
 
 
 def linear(x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
-    """`x @ weight.T` (…, O) of x (…, I), as `product`."""
+    """`x @ weight.T` (…, O) of x (…, I), in number formats as `product`."""
     return _linear(x, weight_OI, dtype)
 
 
@@ -30,7 +30,7 @@ def gelu(x: jax.Array) -> jax.Array:
 
 
 def einsum(subscripts: str, a: jax.Array, b: jax.Array, dtype: str) -> jax.Array:
-    """`product` without gradients of its own."""
+    """`product` without its own backward pass."""
     return jnp.einsum(
         subscripts,
         a.astype(dtype),
@@ -58,7 +58,7 @@ def _linear_forward(x: jax.Array, weight_OI: jax.Array, dtype: str):
 
 
 def _linear_backward(dtype: str, kept: tuple[jax.Array, ...], g: jax.Array):
-    """Rows are made one axis. XLA on CPU wants the longer of the other two axes last."""
+    """Flattens rows to one axis. XLA on CPU is faster with the longer of the others last."""
     x, weight_OI = kept
     n_out, n_in = weight_OI.shape
     g_NO, x_NI = g.reshape(-1, n_out), x.reshape(-1, n_in)
@@ -71,7 +71,7 @@ def _linear_backward(dtype: str, kept: tuple[jax.Array, ...], g: jax.Array):
 
 
 def _exact_gelu(x: jax.Array) -> jax.Array:
-    # by erf, as in PyTorch; jax.nn.gelu goes by erfc, which takes 1.8 times as long on CPU
+    # by erf, as in PyTorch; jax.nn.gelu uses erfc, which takes 1.8 times as long on CPU
     return x * _normal_cdf(x)
 
 

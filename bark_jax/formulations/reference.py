@@ -1,6 +1,6 @@
 """The plain formulation: products as written, one cache array with slots last, write then attend.
 
-What runs on GPUs, and on platforms that nobody has measured.
+Used on GPUs, and on platforms that have not been measured.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from bark_jax.formulations.products import linear, product
 
 @flax.struct.dataclass
 class SlotsLastCache:
-    """Keys and values with slots as the last axis, along which both products read them."""
+    """Keys and values with slots as the last axis, along which both attention products read."""
 
     k_BHKM: jax.Array
     v_BHKM: jax.Array
@@ -29,7 +29,7 @@ class SlotsLastCache:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """See the module; no choices."""
+    """See the module; it has no options."""
 
     def linear(self, x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
         return linear(x, weight_OI, dtype)
@@ -76,12 +76,12 @@ class Reference:
 
 
 def slots_last(z_BPHK: jax.Array, slots: int, dtype: str) -> jax.Array:
-    """Keys or values of a prompt as (B, H, K, M), M = `slots`; zeros behind the prompt."""
+    """Keys or values of a prompt as (B, H, K, M), M = `slots`; zeros after the prompt."""
     z_BHKP = z_BPHK.astype(dtype).transpose(0, 2, 3, 1)
     return jnp.pad(z_BHKP, ((0, 0), (0, 0), (0, 0), (0, slots - z_BPHK.shape[1])))
 
 
 def write_slot(cache_BHKM: jax.Array, z_B1HK: jax.Array, slot: jax.Array) -> jax.Array:
-    """The cache with one position of every row in the same slot."""
+    """The cache with one position of every row written to the same slot."""
     z_BHK1 = z_B1HK.astype(cache_BHKM.dtype).transpose(0, 2, 3, 1)
     return jax.lax.dynamic_update_slice(cache_BHKM, z_BHK1, (0, 0, 0, slot))

@@ -1,6 +1,7 @@
-"""The formulation for TPUs, whose tiles are 128 wide and whose products want several rows.
+"""The formulation for TPUs, whose tiles are 128 wide and whose products are slow with one row.
 
-Figures are estimated cycles of a token on a v5e, small model; see docs/performance.md.
+Figures are the compiler's estimate for a decode step on a v5e, small model; see
+docs/performance.md.
 """
 
 import dataclasses
@@ -16,10 +17,10 @@ from bark_jax.formulations.reference import Reference
 
 @flax.struct.dataclass
 class FusedHeadCache:
-    """Keys and values with the D = H · K values of all heads side by side in a slot.
+    """Fused-head cache: the D = H · K values of all heads side by side in a slot.
 
-    One head would fill half of a tile, in memory as in the matrix unit. Fused, a token takes 0.52
-    million cycles instead of 1.19 (one row), 0.62 instead of 1.72 (eight).
+    One head would fill half of a tile, in memory and in the matrix unit. Fused, a decode step takes
+    0.52 million cycles instead of 1.19 (one row), 0.62 instead of 1.72 (eight).
     """
 
     k_BMD: jax.Array
@@ -36,7 +37,7 @@ class FusedHeadCache:
 class Tpu:
     """Choices for TPUs."""
 
-    doubles_single_row: bool = True  # in products: a matrix of one row is multiplied as two
+    doubles_single_row: bool = True  # in products: a single row is multiplied as two equal ones
 
     def linear(self, x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
         if self.doubles_single_row and x.size == x.shape[-1]:
@@ -68,7 +69,7 @@ class Tpu:
         slot: jax.Array,
         dtype: str,
     ) -> tuple[jax.Array, FusedHeadCache]:
-        """Multiplies whole slots: each head's query with zeros for the other heads' values.
+        """Multiplies whole slots: each head's query has zeros in place of the other heads.
 
         The matrix unit takes the H rows at the cost of one, and no product has half-filled tiles.
         """
