@@ -25,15 +25,15 @@ def jit(
     donate_argnames: Sequence[str] = (),
     n_rows: Callable[..., int] | None = None,
 ) -> Callable[..., Any]:
-    """`jax.jit` of a function with a keyword argument `execution`, static as its name says.
+    """`jax.jit` of a function with a static keyword argument `execution`.
 
     The compiler's options are those of the execution's platform. A call that spends seconds on
     compiling says so on stderr.
 
     Args:
       static_argnames: besides `execution`.
-      n_rows: of a token loop, tells the batch size from a call's arguments: a single row has
-        options of its own.
+      n_rows: for a token loop: the batch size from a call's arguments, because a single row has
+        its own compiler options.
     """
 
     @functools.cache
@@ -49,7 +49,7 @@ def jit(
         options = platform.compiler_options
         return compiled(options + platform.single_row_options if is_single_row else options)
 
-    seen: set[Any] = set()  # what has been called before, and so is compiled
+    seen: set[Any] = set()  # signatures called before, and so compiled
 
     @functools.wraps(function)
     def call(*args: Any, execution: Execution, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The environment variables that the drop-in API and the command line obey, read when asked."""
+"""The environment variables of the drop-in API and the command line, read at each use."""
 
 import os
 

@@ -63,7 +63,7 @@ class Execution:
 
     @classmethod
     def here(cls, dtype: "str | DTypes | None" = None, mesh: Mesh | None = None) -> "Execution":
-        """The choices for the devices of a mesh, or without one for this process's default device.
+        """The choices for the devices of a mesh; without one, for JAX's default platform.
 
         Args:
           dtype: as in `on`.
@@ -90,7 +90,7 @@ class Execution:
         return cls(dtypes=dtypes, platform=found, formulation=formulation)
 
     def for_training(self) -> "Execution":
-        """The same, with parameters in float32: products alone use the compute format."""
+        """The same, with parameters in float32: only products use the compute format."""
         return dataclasses.replace(self, dtypes=DTypes(compute=self.dtypes.compute))
 
     def linear(self, x: jax.Array, weight_OI: jax.Array) -> jax.Array:

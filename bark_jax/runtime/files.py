@@ -11,7 +11,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to, which becomes `path` when the block has ended well.
+    """Yields a path beside `path` to write to, which is renamed to `path` if the block succeeds.
 
     An error leaves `path` as it was and nothing beside it; a kill leaves `.NAME.….partial` there.
     No two processes get the same name.
@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes all of it or nothing. NaN and infinity are refused: JSON has no such numbers."""
+    """Writes JSON atomically. NaN and infinity raise ValueError: JSON has no such numbers."""
     with replacing(path) as partial:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")

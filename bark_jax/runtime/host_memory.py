@@ -1,4 +1,4 @@
-"""Gives memory that is no longer used back to the system, where glibc would keep it."""
+"""Returns freed memory to the system where glibc would keep it."""
 
 import contextlib
 import ctypes
@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt(3)
-_SMALL, _USUAL = 1 << 20, 32 << 20  # bytes; glibc itself goes up to the second
+_SMALL, _USUAL = 1 << 20, 32 << 20  # bytes; glibc by itself goes up to the second
 
 
 @contextlib.contextmanager
 def large_buffers_returned() -> Iterator[None]:
-    """While it lasts, memory of 1 MiB and more goes back to the system as soon as it is freed.
+    """In the block, buffers of 1 MiB and more go back to the system as soon as they are freed.
 
-    glibc keeps freed buffers of up to 32 MiB for itself, and the weights that stay lie between
-    them: the small Bark (1.57 GB of parameters) was left with 2.34 GB, and has 1.81 GB this way.
+    glibc keeps freed buffers of up to 32 MiB, and the weights that stay lie between them: after
+    loading, the small Bark (1.57 GB of parameters) took 2.34 GB, and takes 1.81 GB this way.
     Does nothing without glibc.
 
-    Afterwards twice 32 MiB of freed memory are kept, which is where glibc arrives by itself unless
-    a threshold has been set: from then on it gives back all but 128 KiB. Matrix products pack
-    their inputs into buffers of some MiB, and a window of the fine model then asked the system
-    for 3.5 GB of pages (0.18 GB this way).
+    After the block, twice 32 MiB of freed memory are kept. glibc arrives there by itself, unless a
+    threshold has been set: then it keeps only 128 KiB. Matrix products pack their inputs into
+    buffers of some MiB, so that a window of the fine model asked the system for 3.5 GB of pages
+    (0.18 GB this way).
     """
     set_option = _glibc("mallopt")
     set_option(_M_MMAP_THRESHOLD, _SMALL)
@@ -33,11 +33,11 @@ def large_buffers_returned() -> Iterator[None]:
 
 
 def return_freed() -> None:
-    """Gives back what lies freed between memory in use; some milliseconds.
+    """Returns freed memory that lies between memory in use; takes some milliseconds.
 
-    Compiling a program, or reading it from the compile cache, leaves tens of MiB of it in small
-    pieces: the small Bark, from text to audio, peaks 0.1 GiB lower with this between the stages.
-    Does nothing without glibc.
+    Compiling a program, or reading it from the compile cache, leaves tens of MiB in small pieces:
+    with this between the stages, peak memory of the small Bark, from text to audio, is 0.1 GiB
+    lower. Does nothing without glibc.
     """
     _glibc("malloc_trim")(0)
 

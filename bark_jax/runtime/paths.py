@@ -19,7 +19,7 @@ def cache_path(*parts: str) -> Path:
 def build_once(directory: Path, build: Callable[[Path], object]) -> Path:
     """`directory`, made by `build(path)` if it is not there yet.
 
-    `build` makes a directory at a path next door, which is renamed when it is complete: a killed
+    `build` makes a directory at a temporary path, which is renamed when it is complete: a killed
     or failed run leaves nothing that looks finished, and a second process waits for the first.
     """
     if directory.is_dir():

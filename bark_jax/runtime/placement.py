@@ -1,4 +1,4 @@
-"""Where the parameters of a stage rest, and how they get to the device."""
+"""Where the parameters of a stage are kept, and how they get to the device."""
 
 import contextlib
 import dataclasses
@@ -14,7 +14,7 @@ from bark_jax.params import Params
 class StageParams:
     """Parameters of one stage, loaded at first use.
 
-    With `offload` they rest in host memory and are on the device only inside `on_device`, so that
+    With `offload` they stay in host memory and are on the device only inside `on_device`, so that
     the device never holds more than one stage.
     """
 

@@ -1,6 +1,6 @@
 """How work is cut into calls and compiled on CPU, GPU and TPU: measured choices.
 
-docs/performance.md has the figures. How the arithmetic itself is carried out is a formulation's.
+docs/performance.md has the figures. How the arithmetic is done is chosen by a formulation.
 """
 
 import dataclasses
@@ -17,26 +17,26 @@ class Platform:
     dtype: str  # of parameters, products and cache, unless the user says otherwise
     compiler_options: Options = ()
     single_row_options: Options = ()  # besides those, for the token loop of a single row
-    first_slots: int  # that the cache of a batch begins with
-    block_steps: int  # decode steps between two looks at whether every row has ended
+    first_slots: int  # slots that the cache of a batch starts with
+    block_steps: int  # decode steps between two checks whether every row has ended
     parallel_rows: int  # rows per call of the fine model and of the codec
-    batch_rows: int  # rows under way at a time where there are more of them
+    batch_rows: int  # rows that run at a time where there are more of them
 
 
 CPU = Platform(
     name="cpu",
     dtype="float32",
-    # With this XLA writes the KV cache in place inside the token loop: no copies of it, and half
-    # the time of a step.
+    # With this, XLA writes the KV cache in place inside the token loop: no copies of it, and half
+    # the time of a decode step.
     compiler_options=(("xla_cpu_copy_insertion_use_region_analysis", True),),
-    # Products alone go to YNNPACK: in its reductions, and what it fuses with them, a step of one
-    # row waits for a core that has fallen asleep. 0.98 of a semantic step, 0.96 of a coarse one;
-    # 1.04 of one of eight rows, 1.24 of a fine window.
+    # Only products go to YNNPACK: in its reductions, and what it fuses with them, a decode step of
+    # one row waits for a sleeping core. Time with this option over time without: semantic step
+    # 0.98, coarse step 0.96; a step of eight rows 1.04, a fine window 1.24, so not for those.
     single_row_options=(("xla_cpu_experimental_ynn_fusion_type", "LIBRARY_FUSION_TYPE_DOT"),),
-    # Products of a head of 64 with more than 512 slots are shared by the cores: a step of the
-    # small model takes 0.88 (8 rows) and 0.89 to 0.94 (one) of one with 448 slots.
+    # Products of a head of size 64 with more than 512 slots use all cores: a decode step of the
+    # small model takes 0.88 (8 rows) and 0.89 to 0.94 (one row) of its time with 448 slots.
     first_slots=576,
-    block_steps=1,  # a look at the end costs nothing here
+    block_steps=1,  # checking for the end costs nothing here
     parallel_rows=1,  # one row fills the cores
     batch_rows=8,
 )
@@ -52,7 +52,7 @@ TPU = Platform(
     name="tpu",
     dtype="bfloat16",
     first_slots=512,
-    block_steps=1,  # the chip looks by itself, and no row goes on for nothing
+    block_steps=1,  # the chip checks by itself, and no row takes needless steps
     parallel_rows=16,
     batch_rows=64,
 )
@@ -60,9 +60,7 @@ PLATFORMS = {platform.name: platform for platform in (CPU, GPU, TPU)}
 
 
 def platform_of(name: str) -> Platform:
-    """The choices for a platform by JAX's name of it; one that nobody has measured runs as a GPU
-    does, in float32.
-    """
+    """The choices for a platform by JAX's name; an unmeasured one runs like a GPU, in float32."""
     if name in ("cuda", "rocm"):
         return GPU
     return PLATFORMS.get(name) or dataclasses.replace(GPU, name=name, dtype="float32")

@@ -12,9 +12,9 @@ Item = TypeVar("Item")
 
 @contextlib.contextmanager
 def stage_bar(name: str, total: int, wanted: bool) -> Iterator[Callable[[int], None] | None]:
-    """Yields a function to call with the work done so far, or None where nobody watches.
+    """Yields a function to call with the work done so far, or None if no bar is shown.
 
-    With None a stage runs in one call; with a bar it comes back every few steps.
+    With None a stage runs in one call; with a bar it returns to the host every few steps.
     """
     if not (wanted and sys.stderr.isatty()):
         yield None
@@ -25,11 +25,11 @@ def stage_bar(name: str, total: int, wanted: bool) -> Iterator[Callable[[int], N
             bar.update(done - bar.n)
 
         yield report
-        bar.total = bar.n  # an early end is an end
+        bar.total = bar.n  # a stage that ended early is complete
         bar.refresh()
 
 
 def counted(items: Iterable[Item], total: int, wanted: bool) -> Iterator[Item]:
-    """The items, with a bar that counts those that have been dealt with."""
+    """Yields the items, with a bar that counts them if it is wanted and stderr is a terminal."""
     is_watched = wanted and sys.stderr.isatty()
     yield from tqdm(items, total=total, unit="row", disable=not is_watched)

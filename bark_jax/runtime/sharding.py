@@ -1,6 +1,6 @@
 """One model over many devices: rows of a batch over the mesh axis `data`, weights over `model`.
 
-The models know next to nothing of this: a table says where each parameter lies, each stage says
+The models know almost nothing of this: a table says where each parameter goes, each stage says
 once that its prompts are split by rows, and the compiler derives the rest.
 """
 
@@ -16,7 +16,7 @@ DATA = "data"  # the rows of a batch
 MODEL = "model"  # the weights of a model that generates: each device has a part of every product
 FSDP = "fsdp"  # the state of a training run, gathered where it is needed; rows as well
 
-# The first pattern that fits the parameter's dotted name decides; others lie whole on every device.
+# The first pattern that matches the parameter's dotted name decides; all others are replicated.
 # Products that widen are split by output, products that narrow by input: one sum across devices
 # after each half of a block. Tables of ids are never split by id: vocabularies are odd numbers, and
 # the coarse stage scores a slice of them.
@@ -28,7 +28,7 @@ RULES = (
 
 
 def checked_mesh(mesh: Mesh) -> Mesh:
-    """The mesh with axes that the compiler may use as it finds best, whatever they were.
+    """The mesh with all axes of type Auto: the compiler decides how to use them.
 
     Raises:
       ValueError: the mesh has other axes than `data` and `model`.
@@ -41,7 +41,7 @@ def checked_mesh(mesh: Mesh) -> Mesh:
 
 
 def sharding_of(mesh: Mesh, name: str) -> NamedSharding:
-    """Where the parameter of this dotted name lies."""
+    """The sharding of the parameter with this dotted name."""
     if MODEL in mesh.axis_names:
         for pattern, spec in RULES:
             if re.fullmatch(pattern, name):
@@ -50,15 +50,15 @@ def sharding_of(mesh: Mesh, name: str) -> NamedSharding:
 
 
 def row_multiple() -> int:
-    """Devices that the rows of a batch are split over, with the mesh in use; 1 without one."""
+    """Number of devices that the mesh in use splits the rows of a batch over; 1 without one."""
     return dict(jax.sharding.get_abstract_mesh().shape).get(DATA, 1)
 
 
 def groups_per_call(rows: Sequence[int], parallel_rows: int) -> list[list[int]]:
-    """Rows in groups for one call each of the fine model or of the codec.
+    """Splits rows into groups, each for one call of the fine model or of the codec.
 
-    A group has a power of two of rows, so that few batch sizes compile: the last one is filled up
-    with its first row.
+    The size of a group is a power of two, so that few batch sizes compile: a smaller group is
+    filled up with its first row.
 
     Args:
       parallel_rows: of a call on one device; every device of a mesh gets at least one.
@@ -73,7 +73,7 @@ def groups_per_call(rows: Sequence[int], parallel_rows: int) -> list[list[int]]:
 def split_rows(x: jax.Array) -> jax.Array:
     """Splits the first axis over `data`, inside `jax.jit`.
 
-    Without a mesh, or where the rows cannot be dealt out evenly, every device has all rows.
+    Without a mesh, or where the rows do not divide evenly, every device has all rows.
     """
     if row_multiple() == 1 or x.shape[0] % row_multiple():
         return x
