@@ -31,7 +31,7 @@ def finish(
     """The stages after the semantic one. A row without tokens gets no audio.
 
     Args:
-      timings: what the stages so far took.
+      timings: what the stages so far took [s].
     """
     timings = dict(timings)
     tokens = [row.tokens for row in semantic]
@@ -60,7 +60,7 @@ def finish(
 
 @contextlib.contextmanager
 def timed(timings: Timings, stage: str) -> Iterator[None]:
-    """Notes how long a stage takes."""
+    """Records how long a stage takes."""
     begin = time.perf_counter()
     yield
     timings[stage] = time.perf_counter() - begin

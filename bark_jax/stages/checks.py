@@ -1,4 +1,4 @@
-"""What may go into a stage. Errors name the argument, what came and what is allowed."""
+"""Checks of a stage's input: a ValueError names the argument, what came and what is allowed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +37,7 @@ def check_codes(name: str, value: Any, layout: TokenLayout, least: int, most: in
 
 
 def check_equal_codebooks(name: str, rows: Sequence[np.ndarray]) -> None:
-    """All rows of a batch are codes of equally many codebooks."""
+    """All rows of a batch must have equally many codebooks."""
     counts = sorted({len(row) for row in rows})
     if len(counts) > 1:
         listed = " and ".join(map(str, counts))

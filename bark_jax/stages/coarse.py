@@ -1,7 +1,7 @@
 """Semantic tokens to the first codebooks of the codec.
 
 Source: suno-ai/bark @f4f32d4, bark/generation.py, generate_coarse.
-Differs: batched; the context is read anew only when its beginning has moved (coarse_plan.py).
+Differs: batched; the context is prefilled again only when its beginning has moved (coarse_plan.py).
 """
 
 import dataclasses
@@ -86,7 +86,7 @@ def _contexts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Input ids of all rows, padded on the right to one of few lengths, and the true lengths.
 
-    A row that has all its tokens gets the context of its own end; what it draws is not used.
+    A row that has all its tokens gets the context at its own end; what it draws is discarded.
     """
     contexts = [
         plan.context(tokens_N[: min(n_done, plan.n_tokens)])
@@ -163,7 +163,7 @@ def _continue_fn(
     cfg: BarkConfig,
     execution: Execution,
 ) -> State:
-    """Draws on until every row has `until` new tokens."""
+    """Continues drawing until every row has `until` new tokens."""
     model = bind(GPT, cfg.coarse, execution, params=params)
 
     def step(state: State) -> State:
@@ -189,7 +189,7 @@ def _append(
     first: jax.Array,
     layout: TokenLayout,
 ) -> State:
-    """Draws one code for every row. Codebooks take turns, and only theirs is scored."""
+    """Draws one code for every row. Codebooks alternate; only ids of the current one are scored."""
     step = first + state.n
     offset = layout.coarse_offset(0) + step % layout.n_coarse_codebooks * layout.codebook_size
     logits_BV = filter_logits(model.logits(out_BD, offset, layout.codebook_size), by)

@@ -83,10 +83,10 @@ def make_plan(
 
 
 def segments(plans: Sequence[CoarsePlan], window: int) -> Iterator[tuple[int, int]]:
-    """Yields (tokens done, tokens to make) of each segment that needs one reading of the context.
+    """Yields (tokens done, tokens to make) of each segment: what one prefill of the context serves.
 
-    The original reads its context anew for every window. As long as no row's context has lost its
-    beginning, the new context is the old one plus what was just made, so the KV cache goes on.
+    The original prefills its context for every window. As long as no row's context has lost its
+    beginning, the new context is the old one plus the new tokens, so the KV cache is kept.
     """
     n_tokens = max(plan.n_tokens for plan in plans)
     begin = 0

@@ -74,7 +74,7 @@ def encode_rows(
 def _batch(
     rows: Sequence[np.ndarray], multiple: int, dtype: type[np.generic]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows side by side, zeros behind each, the last axis a multiple; and their lengths."""
+    """Rows stacked, zero-padded to a multiple of `multiple` on the last axis; and their lengths."""
     length_B = np.array([row.shape[-1] for row in rows], np.int32)
     steps = -(-int(length_B.max()) // multiple) * multiple
     batch = np.zeros((len(rows), *rows[0].shape[:-1], steps), dtype)
@@ -103,7 +103,7 @@ def _check_n_codebooks(n_codebooks: int, cfg: CodecConfig) -> None:
         raise ValueError(f"got {n_codebooks} codebooks, want 1 … {cfg.n_codebooks}")
 
 
-# The codec computes in float32 everywhere: of an execution it uses the compiler's options only.
+# The codec always computes in float32: of an execution it uses only the compiler's options.
 
 
 def _decode_fn(

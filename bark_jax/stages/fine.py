@@ -24,7 +24,7 @@ from bark_jax.runtime.sharding import fetch, groups_per_call, split_rows
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """Where one call of the model reads, and which of its frames are new."""
+    """The frames that one call of the model reads, and which of them are new."""
 
     start: int  # first frame of the window
     fill: int  # first frame that is written
@@ -46,14 +46,13 @@ def generate_fine(
     execution: Execution,
     report: Callable[[int], None] | None = None,
 ) -> list[np.ndarray]:
-    """Fills up the codebooks of every row.
+    """Predicts the missing codebooks of every row.
 
     Args:
       coarse: given codes (q, T_row) of every row; one q for all rows, 1 … Q-1.
       histories: codes (Q, T') of a voice, or None.
       noise: of the draws; injected noise is (B, windows x Q, fine_window, codebook size), step
-        `window * Q + codebook`, aligned with the window (what lies before the new frames is not
-        used).
+        `window * Q + codebook`, aligned with the window (noise before the new frames is not used).
       report: called with the number of windows done.
     Returns:
       Codes (Q, T_row) int32 of every row, the given ones unchanged.
@@ -96,7 +95,7 @@ def generate_fine(
 def plan_windows(n_frames: int, n_history: int, layout: TokenLayout) -> list[Window]:
     """Windows of a row of `n_frames` new frames after `n_history` frames of history.
 
-    Later windows predict part of what earlier ones wrote once more; that is the original's way.
+    As in the original, later windows predict again part of what earlier ones wrote.
     """
     size, hop = layout.fine_window, layout.fine_hop
     total = max(size, n_history + n_frames)

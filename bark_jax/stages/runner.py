@@ -31,7 +31,7 @@ Noise = Sequence[np.ndarray] | None  # injected, one array per row
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StageRunner:
-    """The stages of one model. Rows come checked; voices in the batch are resolved."""
+    """The stages of one model. Inputs must be checked, and voices in the batch resolved."""
 
     config: BarkConfig
     params: Mapping[str, StageParams]
@@ -41,7 +41,7 @@ class StageRunner:
 
     @property
     def is_offloaded(self) -> bool:
-        """Whether parameters rest on the host."""
+        """Whether parameters are kept in host memory."""
         return any(stage.offload for stage in self.params.values())
 
     def semantic(
@@ -58,7 +58,7 @@ class StageRunner:
             return run(semantic_stage.generate_semantic, prompts_BT, rows, noise_B)
 
     def semantic_stream(self, batch: Batch, n_rows: int) -> Iterator[tuple[int, SemanticResult]]:
-        """Texts to semantic tokens, (row, result) as rows end, `n_rows` under way at a time."""
+        """Texts to semantic tokens: yields (row, result) as rows end; `n_rows` run at a time."""
         rows = batch.sampling["semantic"]
         requests = [
             Request(prompt_T, {name: values[i] for name, values in rows.items()}, batch.seeds[i])
@@ -69,7 +69,7 @@ class StageRunner:
                 params, requests, n_rows, cfg=self.config, execution=self.execution
             )
             while True:
-                with self._mesh_in_use():  # and not while the caller works on what it has got
+                with self._mesh_in_use():  # but not while the caller handles a row
                     row = next(ended, None)
                 if row is None:
                     return
@@ -142,7 +142,7 @@ class StageRunner:
         return audio
 
     def encode(self, audio: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Audio to codes of as many codebooks as the fine stage makes."""
+        """Audio to codes, of as many codebooks as the fine stage gives."""
         with self._on_device("codec") as params:
             return codec_stage.encode_rows(
                 params,
@@ -172,7 +172,7 @@ class StageRunner:
 
     @contextmanager
     def _running(self, stage: str, total: int, progress: bool) -> Iterator[Callable[..., Any]]:
-        """Yields a caller of the stage's function, with parameters placed and a bar."""
+        """Yields a function that calls the stage's, with parameters placed and a progress bar."""
         with self._on_device(stage) as params, stage_bar(stage, total, progress) as report:
 
             def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

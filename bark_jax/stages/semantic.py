@@ -1,7 +1,7 @@
 """Text to semantic tokens.
 
 Source: suno-ai/bark @f4f32d4, bark/generation.py, generate_text_semantic.
-Differs: batched; a row that has ended waits for the others without a trace.
+Differs: batched; a row that has ended waits for the others, unchanged.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from bark_jax.sampling_config import Rows
 
 @dataclasses.dataclass(frozen=True)
 class SemanticResult:
-    """What one row gave."""
+    """Result of one row."""
 
     tokens: np.ndarray  # (N,) int32, without the end-of-sequence token; N may be 0
     finish_reason: str  # "eos", "max_duration" or "max_tokens"
@@ -62,7 +62,7 @@ class State:
     context: Context
     tokens_BN: jax.Array  # int32, the tokens drawn so far
     length_B: jax.Array  # int32, how many of them
-    is_eos_B: jax.Array  # ended by its own choice
+    is_eos_B: jax.Array  # ended by the end token
     n: jax.Array  # int32 [], draws since the loop began
 
     def is_done(self, ending: Ending) -> jax.Array:
@@ -105,7 +105,7 @@ def generate_semantic(
 
 
 def results(state: State, layout: TokenLayout) -> list[SemanticResult]:
-    """What the rows have drawn, on the host."""
+    """What the rows have drawn so far, on the host."""
     tokens_BN, length_B, is_eos_B = map(fetch, (state.tokens_BN, state.length_B, state.is_eos_B))
     return [
         SemanticResult(tokens_N[:length], _finish_reason(is_eos, length, layout))
@@ -114,7 +114,7 @@ def results(state: State, layout: TokenLayout) -> list[SemanticResult]:
 
 
 def prompt_slots(layout: TokenLayout) -> int:
-    """Positions of a prompt: text and voice share theirs, and the infer token follows."""
+    """Positions of a prompt: text and voice share positions, and the infer token follows."""
     return layout.text_length + 1
 
 
@@ -135,8 +135,8 @@ def prompt(text_T: np.ndarray, history: np.ndarray | None, layout: TokenLayout) 
 def max_tokens(max_duration_s: float | None, layout: TokenLayout) -> int:
     """Tokens until the duration is exceeded; the token that exceeds it still counts.
 
-    The original adds 1/49.9 up in float64, and its rounding shows (10 s are 499 tokens, not 500),
-    so this adds too.
+    The original sums 1/49.9 in float64, and its rounding matters (10 s are 499 tokens, not 500),
+    so this sums too.
     """
     if max_duration_s is None:
         return layout.max_semantic_tokens
@@ -189,7 +189,7 @@ def _continue_fn(
     cfg: BarkConfig,
     execution: Execution,
 ) -> State:
-    """Draws on until every row has ended or `until` draws have been made."""
+    """Continues drawing until every row has ended or `until` draws have been made."""
     model = bind(GPT, cfg.semantic, execution, params=params)
 
     def step(state: State) -> State:

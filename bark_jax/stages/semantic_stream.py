@@ -1,7 +1,7 @@
 """Semantic tokens of many rows through a batch that stays full: continuous batching.
 
-Utterances differ in length. Where a batch of its own waits for its longest row, here a row that
-has ended is handed out and the next one takes its place, in the middle of the token loop.
+Utterances differ in length. Instead of waiting for the longest row of a batch, a row that has ended
+is yielded and the next one takes its place, in the middle of the token loop.
 """
 
 import dataclasses
@@ -29,12 +29,12 @@ from bark_jax.stages.semantic import (
     results,
 )
 
-STEPS_BETWEEN_LOOKS = 32  # draws before the host looks for rows that have ended
+STEPS_BETWEEN_LOOKS = 32  # draws between the host's checks for ended rows
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """One row to come."""
+    """One row to be generated."""
 
     ids_T: np.ndarray  # from `semantic.prompt`
     sampling: dict[str, Any]  # one value of each field of `SemanticSampling`
@@ -50,9 +50,9 @@ def stream_semantic(
     execution: Execution,
     report: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, SemanticResult]]:
-    """Yields (index, result) of every request as it ends; `n_rows` are under way at a time.
+    """Yields (index, result) of every request as it ends; `n_rows` run at a time.
 
-    A row's tokens are those that it gives alone.
+    A row gives the same tokens as alone.
     """
     static = {"cfg": cfg, "execution": execution}
     platform = execution.platform
@@ -61,7 +61,7 @@ def stream_semantic(
     sizes = cache_sizes(n_rows, prompt, limit, platform)
     waiting = iter(range(n_rows, len(requests)))
     slots: list[int | None] = list(range(n_rows))  # of the batch: the request in each row
-    drawn = [1] * n_rows  # tokens that it has drawn, or more
+    drawn = [1] * n_rows  # upper bound on the tokens that it has drawn
 
     def traced(indices: Sequence[int]) -> tuple[Filter, Ending, KeyNoise]:
         taken = [requests[i] for i in indices]
@@ -73,7 +73,7 @@ def stream_semantic(
         ids_BT = jnp.asarray(np.stack([requests[i].ids_T for i in indices]))
         return begin(params, ids_BT, *traced(indices), slots=sizes[0], **static)
 
-    # An empty slot keeps the values of the request that was there last; its row has ended.
+    # An empty slot keeps the values of its last request, whose row has ended.
     last = list(range(n_rows))
     state = start(last)
     n_ended = 0
@@ -111,7 +111,7 @@ def stream_semantic(
 
 
 def _fill_slots_fn(state: State, newcomers: State, rows_B: jax.Array) -> State:
-    """Puts the newcomers into the given rows. What all rows share stays."""
+    """Puts the newcomers into the given rows. Values that all rows share stay."""
     context = grow(newcomers.context, state.context.slots)
     caches = zip(context.cache, state.context.cache, strict=True)
     cache = tuple(new.laid_out_like(old) for new, old in caches)

@@ -9,15 +9,15 @@ from bark_jax.stages.chain import Timings, finish
 from bark_jax.stages.runner import StageRunner
 from bark_jax.stages.semantic import SemanticResult
 
-OFFLOADED_PART = 16  # times the rows under way: rows between two placements of a stage
+OFFLOADED_PART = 16  # times `n_rows`: rows between two placements of a stage on the device
 
 
 def stream(runner: StageRunner, batch: Batch, n_rows: int) -> Iterator[tuple[int, Generation]]:
-    """Yields (row, generation) as rows are ready; `n_rows` are under way at a time.
+    """Yields (row, generation) as rows are ready; `n_rows` run at a time.
 
     The semantic stage, where lengths differ most, starts a new row as soon as one has ended. Ended
-    rows of similar length then go through the other stages together. With offloaded parameters a
-    number of rows end first, for the device holds one stage at a time.
+    rows of similar length then go through the other stages together. With offloaded parameters many
+    rows end first, because the device holds one stage at a time.
     """
     longest_first = sorted(range(batch.n_rows), key=lambda row: -len(batch.texts[row]))
     part = OFFLOADED_PART * n_rows if runner.is_offloaded else batch.n_rows
@@ -29,12 +29,12 @@ def stream(runner: StageRunner, batch: Batch, n_rows: int) -> Iterator[tuple[int
 def _stream_part(
     runner: StageRunner, ordered: Batch, original: Sequence[int], n_rows: int
 ) -> Iterator[tuple[int, Generation]]:
-    """`stream` for rows in the order of their work; `original` are their numbers."""
+    """`stream` for rows in processing order; `original` are their numbers."""
     waiting: list[tuple[int, SemanticResult]] = []
     begin = time.perf_counter()
 
     def pass_on(least: int) -> Iterator[tuple[int, Generation]]:
-        """Hands groups of similar length on while more than `least` rows wait."""
+        """Finishes groups of similar length while more than `least` rows wait."""
         nonlocal begin
         waiting.sort(key=lambda item: len(item[1].tokens))
         while len(waiting) > least:
