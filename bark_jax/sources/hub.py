@@ -1,7 +1,7 @@
 """Single files of a repository on the Hugging Face hub.
 
-Downloads rest in Hugging Face's own cache and obey its settings (HF_HOME, HF_ENDPOINT, HF_TOKEN,
-HF_HUB_OFFLINE …).
+Downloads are kept in Hugging Face's own cache and obey its settings (HF_HOME, HF_ENDPOINT,
+HF_TOKEN, HF_HUB_OFFLINE …).
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from huggingface_hub import constants, errors
 
 
 class ModelNotFoundError(OSError):
-    """A model, or a part of one, can't be had; the message says in one line what and how to."""
+    """A model, or a part of one, is not available; the message says in one line how to get it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class HubRepo:
         return self.local_files_only or constants.HF_HUB_OFFLINE
 
     def fetch(self, filename: str) -> Path | None:
-        """A file of the repository, downloaded if need be; None if the repository has none such.
+        """A file of the repository, downloaded if necessary; None if the repository lacks it.
 
         Raises:
           ModelNotFoundError: neither the hub nor the cache can tell.
@@ -51,7 +51,11 @@ class HubRepo:
             raise self._error(filename, error) from error
 
     def fetch_all(self, patterns: tuple[str, ...]) -> Path:
-        """The directory that holds all files of the repository that match one of `patterns`."""
+        """The directory that holds all files of the repository that match one of `patterns`.
+
+        Raises:
+          ModelNotFoundError: they cannot be downloaded, or are not in the cache when offline.
+        """
         try:
             return Path(
                 huggingface_hub.snapshot_download(
@@ -89,6 +93,6 @@ class HubRepo:
 
 
 def _is_known_absent(repo: str, **wanted: Any) -> bool:
-    """Whether an earlier download learnt that the repository lacks the file."""
+    """Whether the cache knows that the repository lacks the file."""
     found = huggingface_hub.try_to_load_from_cache(repo, **wanted)
     return found is huggingface_hub._CACHED_NO_EXIST

@@ -1,6 +1,6 @@
-"""From what a user calls a model to a directory of ours: found, downloaded, converted once.
+"""From a user's name for a model to a directory in our format: found, downloaded, converted once.
 
-Models made from downloads rest in this package's cache, see `runtime/paths.py`.
+Converted models are kept in this package's cache, see `runtime/paths.py`.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ def resolve_model(
       progress: show bars while downloading and converting.
     Raises:
       ModelNotFoundError: there is no such model, or it can't be fetched or converted here.
-      ValueError: the files are there and make no valid model.
+      ValueError: the files are there but are not a valid model.
     """
     if source == "nano":
         return NANO
@@ -88,14 +88,14 @@ def _from_hub(repo: HubRepo, progress: bool) -> Path:
 
 
 def _convert_repo(repo: HubRepo, out: Path, progress: bool) -> None:
-    """Downloads and converts; notes where the model's voices can be had."""
+    """Downloads and converts; records where the model's voices are."""
     _convert(_download(repo), out, progress)
     origin = {"voices_repo": repo.name, "voices_revision": repo.revision}
     save_config(out, load_config(out), load_source(out) | origin)
 
 
 def _download(repo: HubRepo) -> Path:
-    """Fetches what a conversion reads, and nothing else; the directory."""
+    """Fetches only what a conversion reads; returns the directory."""
     from conversion.huggingface import GENERATION_CONFIG, WEIGHTS
 
     for name in WEIGHTS:
@@ -112,7 +112,7 @@ def _download(repo: HubRepo) -> Path:
 
 
 def _fetch_shards(repo: HubRepo, name: str) -> Path | None:
-    """Fetches all weight files that an index names; the index, if there is one."""
+    """Fetches all weight files that an index names; returns the index, if there is one."""
     if index := repo.fetch(name):
         for shard in set(json.loads(index.read_text())["weight_map"].values()):
             if not SHARD.fullmatch(shard) or repo.fetch(shard) is None:

@@ -1,4 +1,4 @@
-"""What the original Bark has downloaded on this machine, as one folder that can be converted."""
+"""The original Bark's downloads on this machine, as one folder that can be converted."""
 
 import os
 from pathlib import Path

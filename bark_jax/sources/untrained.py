@@ -1,7 +1,7 @@
 """A tiny model with random weights: the whole pipeline in seconds, and a test of it.
 
-Untrained weights give noise. None of its sizes is Bark's, so it shows that only the config knows
-them.
+Untrained weights give noise. Nearly all of its sizes differ from Bark's, so it shows that the code
+takes them from the config.
 """
 
 import re
@@ -48,7 +48,7 @@ def write_random(
     """Writes a model of any size whose weights are normal values of standard deviation `std`.
 
     Args:
-      source: what `config.json` is to say of the model besides that it is untrained.
+      source: what `config.json` says about the model, besides that it is untrained.
     """
     (directory / "tokenizer").mkdir(parents=True)
     text = "\n".join(vocabulary()) + "\n"
@@ -67,7 +67,7 @@ def write_random(
 
 
 def _random_params(shapes: Params, rng: np.random.Generator, std: float) -> Params:
-    """Values around the usual ones, drawn by NumPy: compiling `init_params` takes 20 s."""
+    """Values around the usual ones, drawn by NumPy because compiling `init_params` takes 20 s."""
     flat = flatten(shapes)
     for name, leaf in flat.items():
         is_gain = name.endswith("weight_g") or re.search(r"(^|\.)ln_\w+\.weight$", name)

