@@ -1,5 +1,5 @@
 """Hydra plugins: `hydra/sweeper=points` and `hydra/launcher=vectorized`.
 
-Both talk to the task function alone, through its attribute `points` (an object with the methods
-of `Points` below), and know nothing of audio.
+Both use only the task function's attribute `points` (an object with the methods of
+`protocol.Points`), and know nothing of audio.
 """

@@ -18,7 +18,7 @@ class VectorizedLauncherConf:
     """Fields of `hydra.launcher`."""
 
     _target_: str = "hydra_plugins.bark_jax_sweeps.launcher.VectorizedLauncher"
-    batch_rows: int | None = None  # jobs under way at a time; null: what suits the device
+    batch_rows: int | None = None  # jobs that run at a time; null: what suits the device
 
 
 ConfigStore.instance().store(
@@ -27,7 +27,7 @@ ConfigStore.instance().store(
 
 
 class VectorizedLauncher(Launcher):
-    """Hands all jobs to the task function at once; each ends in its own folder, as ever."""
+    """Hands all jobs to the task function at once; each still has its own output folder."""
 
     def __init__(self, batch_rows: int | None) -> None:
         self.batch_rows = batch_rows

@@ -1,4 +1,4 @@
-"""What the plugins ask of a task function: an attribute `points` of this shape."""
+"""What the plugins need of a task function: an attribute `points` with these methods."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +13,7 @@ class Points(Protocol):
     """A task function's view of many jobs at once."""
 
     def plan(self, configs: Sequence[DictConfig], sweep_dir: Path) -> list[str | None]:
-        """Checks all jobs; the folder of each below `sweep_dir`, None for one that is done."""
+        """Checks all jobs; returns each one's folder below `sweep_dir`, None if it is done."""
         ...
 
     def watching(self, folders: Sequence[Path]) -> AbstractContextManager[None]:
@@ -23,11 +23,11 @@ class Points(Protocol):
     def batched(
         self, configs: Sequence[DictConfig], batch_rows: int | None
     ) -> Iterator[tuple[int, Callable[[DictConfig], Any]]]:
-        """Yields (index, task) as results are ready; `task` is run in place of the job's own."""
+        """Yields (index, task) as results are ready; `task` runs in place of the task function."""
         ...
 
     def finish(self, sweep_dir: Path, folders: Sequence[str]) -> str | None:
-        """Sums up what these folders hold; says what went wrong, if anything did."""
+        """Summarises the results in these folders; returns what went wrong, if anything did."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""`hydra/sweeper=points`: Hydra's own product of overrides, checked, resumed and summed up."""
+"""`hydra/sweeper=points`: Hydra's product of overrides, checked, resumed and summarised."""
 
 import itertools
 import re
@@ -34,7 +34,7 @@ ConfigStore.instance().store(
 
 
 class PointsSweeper(BasicSweeper):
-    """The basic sweeper with everything checked before the first job, and without what is done."""
+    """The basic sweeper, but it checks all jobs before the first and skips those already done."""
 
     def __init__(
         self,
@@ -54,8 +54,8 @@ class PointsSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Runs every job that is not done.
 
-        Ends the program with one line and exit code 1 (Hydra would show a traceback): for a
-        mistake before anything has run, and for jobs that have failed when all have ended.
+        Ends the program with one line and exit code 1 (Hydra would show a traceback): at once for
+        a mistake in the sweep, and after all jobs if some have failed.
         """
         assert self.config is not None and self.launcher is not None
         sweep_dir = Path(str(self.config.hydra.sweep.dir))
@@ -66,7 +66,7 @@ class PointsSweeper(BasicSweeper):
             sys.exit(f"error: {error}")
         OmegaConf.save(self.config, sweep_dir / "multirun.yaml")
         todo = [
-            [*overrides, f"hydra.sweep.subdir={quote(name)}"]  # bare 12e345678901 is a number
+            [*overrides, f"hydra.sweep.subdir={quote(name)}"]  # unquoted, 12e345678901 is a number
             for (overrides, _), name in zip(jobs, names, strict=True)
             if name is not None
         ]
@@ -122,5 +122,5 @@ def quote(value: Any) -> str:
 
 
 def escape(value: Any) -> Any:
-    """Text as OmegaConf has to see it, to which ${...} is a reference."""
+    """Text with ${...} escaped, which OmegaConf would take for a reference."""
     return value.replace("${", "\\${") if isinstance(value, str) else value
