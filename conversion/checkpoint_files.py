@@ -1,6 +1,6 @@
-"""Checkpoint files as numpy arrays: mapped, never executed; and the same files written.
+"""Reads checkpoint files as numpy arrays, memory-mapped and never executed; and writes them.
 
-PyTorch is imported only by what reads or writes its pickles, so that safetensors need none.
+PyTorch is imported only to read or write its pickles, so that safetensors do not need it.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ def load_pickled(path: Path) -> Any:
     except OSError:
         raise
     except pickle.UnpicklingError as error:
-        # not torch's first line, which recommends to load the file all the same
+        # without torch's first line, which recommends loading the file anyway
         lines = [line.strip() for line in str(error).split("\n") if "GLOBAL" in line]
         raise ValueError(
             f"{path} is refused: it holds something that is neither a tensor nor a plain value, "
@@ -51,7 +51,7 @@ def arrays(tensors: Any, where: str) -> dict[str, np.ndarray]:
     """A state dict of torch tensors as numpy arrays that share their memory.
 
     Raises:
-      ValueError: it is none.
+      ValueError: it is not one.
     """
     import torch
 
@@ -64,7 +64,11 @@ def arrays(tensors: Any, where: str) -> dict[str, np.ndarray]:
 
 
 def save_pickled(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a zip-format file; arrays that are one and the same object are written once."""
+    """Writes a zip-format file; arrays that are the same object are written once.
+
+    Raises:
+      OSError: the disk is too full.
+    """
     import torch
 
     memo: dict[int, torch.Tensor] = {}
@@ -75,7 +79,7 @@ def save_pickled(path: Path, content: Mapping[str, Any]) -> None:
         if not isinstance(value, np.ndarray):
             return value
         if id(value) not in memo:
-            own = np.array(value)  # those of jax are read-only, which torch does not know
+            own = np.array(value)  # JAX's are read-only, which torch does not support
             if own.dtype == ml_dtypes.bfloat16:
                 memo[id(value)] = torch.from_numpy(own.view(np.int16)).view(torch.bfloat16)
             else:
@@ -88,7 +92,11 @@ def save_pickled(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def save_safetensors(path: Path, state: State) -> None:
-    """Writes a file as transformers does."""
+    """Writes a file as transformers does.
+
+    Raises:
+      OSError: the disk is too full.
+    """
     from safetensors.numpy import save_file
 
     state = {name: np.ascontiguousarray(value) for name, value in state.items()}
@@ -124,7 +132,7 @@ def _open_safetensors(path: Path) -> Iterator[Any]:
 
 
 def _numpy_scalars() -> list[Any]:
-    """What Suno's files need beside tensors: `best_val_loss`, pickled by numpy 1 or numpy 2."""
+    """What Suno's files need besides tensors: `best_val_loss`, pickled by numpy 1 or numpy 2."""
     scalar = np._core.multiarray.scalar  # pyright: ignore[reportAttributeAccessIssue]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
     dtypes = [np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType]

@@ -7,7 +7,7 @@ import jax
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Runs a command and exits. A converter needs no accelerator, and takes no memory of one."""
+    """Runs a command on CPU and exits, so that no memory of an accelerator is taken."""
     jax.config.update("jax_platforms", "cpu")
     try:
         sys.exit(main())

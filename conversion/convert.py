@@ -43,20 +43,19 @@ def convert(
 ) -> None:
     """Converts a folder of Suno's files, or a Hugging Face directory, into a model directory.
 
-    One stage after the other, from files mapped into memory: the peak is the largest stage.
+    One stage after the other, from memory-mapped files: peak memory is that of the largest stage.
 
     Args:
       size: "small" or "large", for a folder that holds Suno's files in both sizes.
       stages: those to write. The sizes of all others are recorded too, so all files must be there.
       progress: show a bar on stderr if that is a terminal.
       overwrite: replace `out` if it is a model.
-      check_hashes: refuse a file that does not have the hash in its name (downloaded files must;
-        of a local one the log says so).
+      check_hashes: refuse a file whose SHA-256 does not fit the hash in its name; False only warns.
     Raises:
       FileNotFoundError: files are missing; all are named.
       FileExistsError: `out` exists.
-      ValueError: the content of the files makes no model; all that is wrong is named.
-      OSError: the disk is full; nothing is left.
+      ValueError: the files are not a valid model; all problems are named.
+      OSError: the disk is full; nothing is left behind.
     """
     source, out = Path(source), Path(out)
     if unknown := set(stages) - set(STAGES):
@@ -83,11 +82,11 @@ def convert(
 
 
 def open_source(folder: Path, size: str | None = None) -> Source:
-    """Finds out what a folder holds. Where both formats are, `size` asks for Suno's files.
+    """Opens a folder in either format. If it holds both, `size` selects Suno's files.
 
     Raises:
       FileNotFoundError: it is not a folder, or holds neither format completely.
-      ValueError: its files describe no Bark model.
+      ValueError: an unknown `size`, or the files do not describe a Bark model.
     """
     if size not in (None, *SUFFIXES):
         raise ValueError(f"size={size!r} is not one of {tuple(SUFFIXES)}")
@@ -115,7 +114,7 @@ def _write_stage(source: Source, stage: str, folder: Path, *, is_valid: bool) ->
 def _write_tokenizer(source: Source, folder: Path) -> None:
     folder.mkdir()
     (folder / VOCAB_FILE).write_bytes(source.vocab)
-    Tokenizer.from_directory(folder)  # raises if it is none
+    Tokenizer.from_directory(folder)  # raises if it is not one
 
 
 def _write_voices(source: Source, folder: Path) -> list[str]:

@@ -10,20 +10,20 @@ from pathlib import Path
 import filelock
 
 NO_SPACE = os.strerror(errno.ENOSPC)
-MARGIN_BYTES = 1 << 20  # for what lies around the arrays
+MARGIN_BYTES = 1 << 20  # for what a file holds besides arrays
 
 
 @contextlib.contextmanager
 def complete_directory(out: Path, *, overwrite: bool, marker: str) -> Iterator[Path]:
     """Yields an empty directory next to `out`, which is renamed to `out` at the end.
 
-    After an error nothing is left; after a kill only `.NAME.partial`, which the next run clears.
+    An error leaves nothing behind, a kill only `.NAME.partial`, which the next run clears.
 
     Args:
-      overwrite: `out` may be there, if it is empty or holds a file called `marker`: what was not
-        written by us is not ours to delete.
+      overwrite: `out` may exist if it is empty or holds a file called `marker`; anything else was
+        not written by this package and is not deleted.
     Raises:
-      FileExistsError: `out` is there and may not be overwritten, or another run is writing it.
+      FileExistsError: `out` exists and may not be overwritten, or another run is writing it.
       OSError: the disk is full, with a message that says so.
     """
     out = out.resolve()
@@ -37,7 +37,7 @@ def complete_directory(out: Path, *, overwrite: bool, marker: str) -> Iterator[P
     except filelock.Timeout:
         raise FileExistsError(f"another process is writing {out}") from None
     try:
-        for left in workplace.iterdir():  # by a killed run
+        for left in workplace.iterdir():  # left by a killed run
             if left.is_dir():
                 shutil.rmtree(left)
         made = workplace / "made"
@@ -45,7 +45,7 @@ def complete_directory(out: Path, *, overwrite: bool, marker: str) -> Iterator[P
         yield made
         _put_in_place(made, out, workplace / "replaced")
     except Exception as error:
-        # the libraries wrap it in errors of several kinds
+        # libraries wrap a full disk in errors of several kinds
         if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or NO_SPACE in str(error):
             reason = error.strerror if isinstance(error, OSError) else NO_SPACE
             raise OSError(errno.ENOSPC, f"{reason}; nothing is left of the unfinished {out}") from (
@@ -58,10 +58,10 @@ def complete_directory(out: Path, *, overwrite: bool, marker: str) -> Iterator[P
 
 
 def require_space(folder: Path, n_bytes: int) -> None:
-    """Says that the disk is too full before a library fails to write `n_bytes` into `folder`.
+    """Raises a clear error before a library fails to write `n_bytes` into `folder`.
 
     Raises:
-      OSError: ENOSPC.
+      OSError: ENOSPC, the disk is too full.
     """
     free = shutil.disk_usage(folder).free
     if free < n_bytes + MARGIN_BYTES:

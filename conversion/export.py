@@ -42,7 +42,7 @@ def export(
       FileNotFoundError: `model` is not a model, or lacks a stage or the vocabulary.
       FileExistsError: `out` exists.
       ValueError: the model is damaged, or the format has no place for something in it.
-      OSError: the disk is full; nothing is left.
+      OSError: the disk is full; nothing is left behind.
     """
     model, out = Path(model), Path(out)
     if format not in FORMATS:

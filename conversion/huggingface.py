@@ -38,13 +38,13 @@ VOICE_INDEX, VOICE_FOLDER = "speaker_embeddings_path.json", "speaker_embeddings"
 
 
 def is_huggingface(folder: Path) -> bool:
-    """Whether weights and their config are there."""
+    """Whether the folder has weights and their config."""
     weights = [folder / name for name in (*WEIGHTS, *(f"{name}.index.json" for name in WEIGHTS))]
     return (folder / CONFIG).is_file() and any(path.is_file() for path in weights)
 
 
 def open_huggingface(folder: Path) -> Source:
-    """Reads configs, and the names in the weight files.
+    """Reads the configs, and the tensor names in the weight files.
 
     Raises:
       FileNotFoundError: a file is missing.
@@ -81,7 +81,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object.
 
     Raises:
-      ValueError: it is none.
+      ValueError: it is not one.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -121,7 +121,7 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _read_vocab(folder: Path) -> bytes:
-    """`vocab.txt`, or what it would be, from `tokenizer.json`."""
+    """The content of `vocab.txt`, or the same made from `tokenizer.json`."""
     if (path := folder / VOCAB_FILE).is_file():
         return path.read_bytes()
     path = folder / "tokenizer.json"
@@ -169,7 +169,7 @@ def write_huggingface(
       vocab: the file `vocab.txt`.
       read: the tensors of one stage, under Hugging Face's names.
     Raises:
-      ValueError: the format has no place for this model's token layout.
+      ValueError: as in `config_to_json`.
     """
     content, generation = config_to_json(config)
     state: dict[str, np.ndarray] = {}
@@ -189,7 +189,7 @@ def write_huggingface(
 
 
 def causal_masks(stage: str, config: BarkConfig) -> dict[str, np.ndarray]:
-    """The buffers of the causal models, which transformers misses where a file lacks them."""
+    """The causal models' mask buffers, which transformers reports missing if a file lacks them."""
     if stage not in ("semantic", "coarse"):
         return {}
     size = getattr(config, stage)

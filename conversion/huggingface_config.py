@@ -27,7 +27,7 @@ MODEL_TYPES = {
     "fine": "fine_acoustics",
     "codec": "encodec",
 }
-# our field: (their field, the value that stands for its absence)
+# our field: (their field, its default where it is absent)
 GPT_FIELDS = {
     "block_size": ("block_size", 1024),
     "input_vocab_size": ("input_vocab_size", 10_048),
@@ -51,7 +51,7 @@ CODEC_FIELDS = {
     "n_lstm": ("num_lstm_layers", 2),
     "codebook_size": ("codebook_size", 1024),
 }
-# what our codec is, and theirs need not be
+# fixed in our codec, a choice in theirs
 CODEC_KIND = {
     "audio_channels": 1,
     "compress": 2,
@@ -84,7 +84,7 @@ LAYOUT_FIELDS = {
         "max_coarse_input_length": "coarse_semantic_length",
         "max_coarse_history": "max_coarse_history",
         "sliding_window_len": "coarse_window",
-        # ours alone: transformers has no such limits, and keeps what it does not know
+        # only ours: transformers has no such limits, and keeps fields that it does not know
         "min_coarse_history": "min_coarse_history",
         "max_coarse_input": "max_coarse_input",
     },
@@ -95,7 +95,7 @@ LAYOUT_FIELDS = {
     },
     None: {"codebook_size": "codebook_size"},  # not in a section
 }
-# how an exported model samples there: as the original does by default
+# how transformers samples from an exported model: as the original does by default
 SAMPLING = {
     "semantic_config": {"do_sample": True, "temperature": 0.7, "top_k": 0, "min_eos_p": 0.2},
     "coarse_acoustics_config": {"do_sample": True, "temperature": 0.7, "top_k": 0},
@@ -107,7 +107,7 @@ def config_from_json(config: Mapping[str, Any], generation: Mapping[str, Any]) -
     """Our config from the content of the two files; the second may be empty.
 
     Raises:
-      ValueError: this is not Bark, or a Bark that our model cannot be.
+      ValueError: this is not Bark, or a Bark that our model does not support.
     """
     if config.get("model_type") != "bark":
         raise ValueError(f"config.json has model_type={config.get('model_type')!r}, want 'bark'")
@@ -128,8 +128,8 @@ def config_to_json(config: BarkConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     """The inverse of `config_from_json`.
 
     Raises:
-      ValueError: the token layout has something that the format has no field for, or transformers
-        refuses the codec.
+      ValueError: the format has no field for something in the token layout, or transformers would
+        refuse the codec.
     """
     if (n_codes := config.codec.codebook_size) & (n_codes - 1):
         raise ValueError(f"transformers wants a power of two, not codec.codebook_size={n_codes}")
@@ -156,7 +156,7 @@ def config_to_json(config: BarkConfig) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _pick(section: Mapping[str, Any], fields: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
-    """Our fields; transformers leaves out what equals its defaults."""
+    """Our fields; transformers leaves out those that equal its defaults."""
     return {ours: section.get(theirs, absent) for ours, (theirs, absent) in fields.items()}
 
 
@@ -176,7 +176,7 @@ def _codec_from_json(section: Mapping[str, Any]) -> CodecConfig:
 
 
 def _bits_per_s(codec: CodecConfig) -> int:
-    """Of one codebook."""
+    """Bit rate of one codebook."""
     return math.ceil(codec.frame_rate_hz) * math.ceil(math.log2(codec.codebook_size))
 
 
@@ -185,7 +185,7 @@ def _bandwidths(codec: CodecConfig) -> list[float]:
     powers = [2**n for n in range(1, 6) if 2**n < codec.n_codebooks]
     bits_per_s = _bits_per_s(codec)
     kbps = [n * bits_per_s / 1000 for n in (*powers, codec.n_codebooks)]
-    if 1000 * kbps[-1] // bits_per_s < codec.n_codebooks:  # rounded down, as they divide
+    if 1000 * kbps[-1] // bits_per_s < codec.n_codebooks:  # transformers' division rounds down
         kbps[-1] = math.nextafter(kbps[-1], math.inf)
     return kbps
 
@@ -200,7 +200,7 @@ def _layout_from_json(generation: Mapping[str, Any]) -> TokenLayout:
             if section.get(theirs) is not None
         }
     if "fine_history" in values:
-        values["fine_hop"] = values["fine_history"]  # one number there
+        values["fine_hop"] = values["fine_history"]  # a single number there
     return from_dict(TokenLayout, values)
 
 

@@ -1,9 +1,9 @@
 """The models in PyTorch, straight from a source's files: what `verify` compares with.
 
 They are those of transformers, because it is maintained, has the codec under a free licence and
-installs without tricks; that its Bark equals the original is shown by tests/parity. The source's
-names are put through the same table as in a conversion, so what `verify` shows is that the stored
-arrays, read back, compute what the source computes.
+installs without tricks; tests/parity shows that its Bark equals the original. The source's names
+go through the same table as in a conversion, so `verify` shows that the stored arrays, read back,
+compute what the source computes.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ def reference_model(source: Source, stage: str) -> Any:
     """One stage as a float32 module in evaluation mode.
 
     Raises:
-      ValueError: the source's tensors are not right; all that is wrong is named.
+      ValueError: the source's tensors do not fit; all problems are named.
     """
     params, errors = read_params(source.read(stage), stage, source.config, source.dialect)
     if errors:

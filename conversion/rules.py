@@ -1,7 +1,7 @@
-"""Which tensor of which format is which parameter of ours: one table, read in both directions.
+"""Tensor names of the three formats: one table, read in both directions.
 
-Ours are the dotted names of `binding.flatten`. A placeholder stands for one part of a name. Of the
-quantizer, whose codebooks lie in one array here, `name[3]` is row 3.
+Ours are the dotted names of `params.flatten`. A placeholder stands for one part of a name. The
+quantizer's codebooks are rows of one array here: `name[3]` is row 3.
 """
 
 import functools
@@ -57,19 +57,19 @@ CODEC_RULES = (
         "quantizer.layers.{q}.codebook.{p}",
     ),
 )
-# The fine model's heads, which are tables of the model and not stored; the same name everywhere.
+# The fine model's heads, which are its embedding tables and not stored; the same in all formats.
 HEAD = re.compile(r"lm_heads\.(\d+)\.weight")
 
 
 def rules_of(stage: str, config: BarkConfig) -> Sequence[Rule]:
-    """The table of one stage; the first line that fits a name counts."""
+    """The table of one stage; the first line that matches a name counts."""
     if stage != "codec":
         return GPT_RULES
     return (*_upsampling_rules(config.codec), *CODEC_RULES)
 
 
 def _upsampling_rules(codec: CodecConfig) -> list[Rule]:
-    """EnCodec calls the transposed convolutions otherwise than all others."""
+    """EnCodec names transposed convolutions differently from all others."""
     first = 3 if codec.n_lstm else 2
     indices = range(first, first + 3 * len(codec.ratios), 3)
     return [
@@ -83,7 +83,7 @@ def _upsampling_rules(codec: CodecConfig) -> list[Rule]:
 
 
 def translate(name: str, rules: Sequence[Rule], source: Dialect, target: Dialect) -> str | None:
-    """`name` in the words of another dialect, or None if no rule knows it."""
+    """`name` in another dialect, or None if no rule matches it."""
     for rule in rules:
         if match := _pattern(getattr(rule, source)).fullmatch(name):
             return getattr(rule, target).format(**match.groupdict())
@@ -98,7 +98,7 @@ def _pattern(template: str) -> re.Pattern[str]:
 def normalise(name: str) -> str | None:
     """Undoes what wrappers and library versions do to a name; None for the causal masks' buffers.
 
-    torch.compile prefixes names; weight norm was (`weight_g`, `weight_v`) before PyTorch 2.1.
+    torch.compile prefixes names; weight norm had `weight_g` and `weight_v` before PyTorch 2.1.
     """
     name = name.removeprefix("_orig_mod.")
     if name.endswith(".attn.bias"):
@@ -115,7 +115,7 @@ WEIGHT_NORM = {
 
 
 def parametrized(name: str) -> str:
-    """The name that today's transformers gives a tensor of weight norm."""
+    """The name that current transformers gives a tensor of weight norm."""
     for old, new in WEIGHT_NORM.items():
         name = name.replace(old, new)
     return name

@@ -1,4 +1,4 @@
-"""What every kind of source gives to the converter, whatever its files are called."""
+"""What every kind of source provides to the converter."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +16,9 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """A folder whose files are found and whose sizes are read, but no tensor yet.
+    """A folder whose files are found and whose model sizes are read, but no tensor yet.
 
-    `details` is what is worth keeping for an export, by stage.
+    `details` is what an export needs besides the model, by stage.
     """
 
     dialect: Dialect
@@ -28,4 +28,4 @@ class Source:
     vocab: bytes  # of `vocab.txt`
     voices: Mapping[str, Callable[[], Arrays]]  # by name
     details: Mapping[str, Mapping[str, Any]]
-    errors: Sequence[str] = ()  # what is wrong so far
+    errors: Sequence[str] = ()  # problems found so far

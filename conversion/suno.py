@@ -43,11 +43,11 @@ def is_suno(folder: Path) -> bool:
 
 
 def open_suno(folder: Path, size: str | None) -> Source:
-    """Finds the files of one size (of any, where only one is there) and reads their sizes.
+    """Finds the files of one size (None: of the only one there) and reads the model's config.
 
     Raises:
-      FileNotFoundError: a file is missing; all that are missing are named.
-      ValueError: both sizes are there and `size` is None, or a file holds no Bark model.
+      FileNotFoundError: files are missing; all are named.
+      ValueError: both sizes are there and `size` is None, or a file is not a checkpoint of Bark.
     """
     paths = _find(folder, size)
     config, details = _read_sizes(paths)
@@ -125,9 +125,9 @@ def _read_sizes(paths: Mapping[str, Path]) -> tuple[BarkConfig, dict[str, dict[s
 
 
 def _config_from_args(make: type[T], args: Mapping[str, Any], where: str) -> T:
-    """Sizes as the file has them; the classes' defaults do not count. Dropout is for training."""
+    """Sizes from the file, never from the classes' defaults. Dropout is only for training."""
     args = {name: value for name, value in args.items() if name != "dropout"}
-    if "input_vocab_size" not in args and "vocab_size" in args:  # before the two could differ
+    if "input_vocab_size" not in args and "vocab_size" in args:  # from before the two could differ
         args["input_vocab_size"] = args["output_vocab_size"] = args.pop("vocab_size")
     wanted = {field.name for field in dataclasses.fields(make)}
     if absent := wanted - args.keys():
@@ -193,7 +193,7 @@ def write_suno(
 
 
 def _file_name(stage: str, config: BarkConfig, kept: Mapping[str, Any]) -> str:
-    """As it was called, or by the width of the published sizes."""
+    """The file name that it was converted from, else one by width: small below `LARGE_WIDTH`."""
     kind = KINDS[stage]
     names = {size: f"{kind}{suffix}.pt" for size, suffix in SUFFIXES.items()}
     size = "large" if getattr(config, stage).n_embd >= LARGE_WIDTH else "small"

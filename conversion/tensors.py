@@ -16,7 +16,7 @@ from conversion.rules import HEAD, Dialect, normalise, rules_of, translate
 
 State = Mapping[str, np.ndarray]  # a checkpoint's own names
 
-# kept as they are, not widened: what goes out again is what came in
+# kept as they are, not widened: an export gives back what was converted
 TENSOR_DTYPES = tuple(np.dtype(t) for t in (np.float32, np.float16, ml_dtypes.bfloat16))
 
 
@@ -26,8 +26,8 @@ def read_params(
     """Puts each tensor of a source where it belongs, without copying it.
 
     Returns:
-      The parameter tree, and all that is wrong with the source, in its own names: if that is not
-      empty, the tree is not complete.
+      The parameter tree, and all problems of the source, in its own names: if there are any, the
+      tree is empty.
     """
     rules = rules_of(stage, config)
     shapes = stage_shapes(stage, config)
@@ -58,7 +58,11 @@ def read_params(
 def write_tensors(
     params: Params, stage: str, config: BarkConfig, dialect: Dialect
 ) -> dict[str, np.ndarray]:
-    """The inverse of `read_params`, heads of the fine model included (they share memory)."""
+    """The inverse of `read_params`, heads of the fine model included (they share memory).
+
+    Raises:
+      ValueError: the format has no name for a parameter.
+    """
     rules = rules_of(stage, config)
     rows = _split_rows({name: np.asarray(leaf) for name, leaf in flatten(params).items()})
     state: dict[str, np.ndarray] = {}
@@ -82,7 +86,7 @@ def stage_shapes(stage: str, config: BarkConfig) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for name, leaf in flatten(tree).items():
         if name.startswith("quantizer."):
-            # a number per codebook is an array of one number in the checkpoints
+            # what is a scalar per codebook here is an array of one value in the checkpoints
             row = leaf.shape[1:] or (1,)
             shapes |= {f"{name}[{q}]": row for q in range(leaf.shape[0])}
         else:
@@ -116,7 +120,7 @@ def _untied(
     *,
     is_optional: bool,
 ) -> Iterable[str]:
-    """What is wrong with the fine model's heads; safetensors files hold no tensor twice."""
+    """Problems of the fine model's heads; `is_optional`: safetensors store no tensor twice."""
     indices = _head_range(config)
     for i in sorted(heads.keys() - set(indices)):
         yield f"lm_heads.{i}.weight is unexpected"

@@ -27,7 +27,7 @@ from conversion.reference import reference_model
 from conversion.source import Source
 from conversion.suno import SUFFIXES
 
-N_POSITIONS = 64  # of the text or history that is fed
+N_POSITIONS = 64  # of the random input
 N_STEPS = 16  # of the greedy run
 N_FRAMES = 50  # of the audio that is decoded
 LOGIT_TOLERANCE = 2e-5  # times the logits' standard deviation, if that is over 1
@@ -37,13 +37,13 @@ CPU = Execution.on("cpu")
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What one stage gave: errors of its logits or audio, and two token streams for two."""
+    """Result of one stage: the error of its logits or audio, and how many tokens are equal."""
 
     stage: str
-    error: float  # largest difference
+    error: float  # largest absolute difference
     tolerance: float
-    forced: float  # share of equal tokens, each from the reference's past (codec: encoded)
-    greedy: tuple[int, int] | None  # equal tokens until the first that differs, tokens
+    forced: float  # share of equal tokens, each after the reference's own (codec: of the encoder)
+    greedy: tuple[int, int] | None  # (tokens before the first that differs, all tokens)
 
     @property
     def is_equal(self) -> bool:
@@ -108,7 +108,7 @@ def _causal_logits(params: Params, ids_BT: jax.Array, *, cfg: GPTConfig) -> jax.
 
 @functools.partial(jax.jit, static_argnames="cfg")
 def _greedy(params: Params, ids_BT: jax.Array, *, cfg: GPTConfig) -> jax.Array:
-    """The best N_STEPS tokens (T,) after one prompt, with the KV cache."""
+    """N_STEPS greedy tokens (T,) after one prompt, with the KV cache."""
     gpt = bind(GPT, cfg, CPU, params=params)
     n_slots = ids_BT.shape[1] + N_STEPS
     x_BTD, cache = gpt.prefill(gpt.embed(ids_BT), n_slots)
@@ -126,7 +126,7 @@ def _greedy(params: Params, ids_BT: jax.Array, *, cfg: GPTConfig) -> jax.Array:
 def _compare_fine(
     stage: str, source: Source, params: Params, rng: np.random.Generator
 ) -> Comparison:
-    """Every codebook in turn, from random first ones; the greedy run goes on with its own."""
+    """Every codebook in turn, from random given ones; the greedy run continues from its own."""
     cfg = source.config.fine
     reference = reference_model(source, stage)
     n_frames = min(N_POSITIONS, cfg.block_size)
@@ -165,7 +165,7 @@ def _fine_logits(
 def _compare_codec(
     stage: str, source: Source, params: Params, rng: np.random.Generator
 ) -> Comparison:
-    """Random codes to audio, and that audio to codes."""
+    """Random codes to audio, and the reference's audio to codes."""
     cfg = source.config.codec
     reference = reference_model(source, stage)
     n_codebooks = source.config.tokens.n_fine_codebooks
