@@ -57,7 +57,7 @@ def load_config(directory: str | Path) -> BarkConfig:
     """Reads `config.json`.
 
     Raises:
-      FileNotFoundError: `directory` holds no model.
+      FileNotFoundError: `directory` is not a model.
       ValueError: the file is of another format, or is not a valid config.
     """
     content = _read_config(directory)

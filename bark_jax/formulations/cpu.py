@@ -46,10 +46,10 @@ class Cpu:
     # of which one core of two does three. In eight equal parts a decode step takes 0.90 of the
     # time. A weight split over devices must stay in 1 part, or every product would gather it.
     single_row_parts: int = 8
-    # From 2 rows up to so many, products are transposed: `(weight @ x.T).T`. With this and a
+    # From 2 rows up to this many, products are transposed: `(weight @ x.T).T`. With this and a
     # per-head cache, a decode step of eight rows takes 46 ms instead of 62.
     most_transposed_rows: int = 64
-    # From so many heads and 2 rows on, each head has a cache array of its own: XLA uses all cores
+    # From this many heads and 2 rows on, each head has a cache array of its own: XLA uses all cores
     # where more than eight operations are ready. With six heads (four layers of 192) a decode step
     # takes 5.4 ms this way, 5.2 with one array.
     least_separate_heads: int = 9

@@ -21,7 +21,7 @@ Lengths = jax.Array | None  # (B,) steps of each row; None: all rows are full
 
 # Initial gains: from speech, whose samples are about 0.1, to the scale of the layers, and back.
 GAIN_IN, GAIN_OUT = 4.0, 0.2
-FEW_CHANNELS = 64  # in · out: up to so many, a convolution is written as a product, on all backends
+FEW_CHANNELS = 64  # in · out: up to this, a convolution is written as a product, on all backends
 BLOCK_COLUMNS = 32  # of such a product
 
 
