@@ -24,6 +24,7 @@ class FakeBark:
 
     def __init__(self):
         self.calls = []
+        self.batch_rows = 8
         self.finish_reason = "eos"
         self.is_mute = False
         self.error = None
@@ -212,9 +213,11 @@ def test_more_texts_than_a_batch_are_streamed(bark):
         assert os.path.exists(f"v_{index:03}.npz")
 
 
-def test_the_default_batch_is_the_platforms(bark):
-    cli.main(["a"] * 9)
-    assert bark.calls[0][1]["batch_rows"] == 8
+def test_more_texts_than_a_batch_holds_are_a_stream(bark):
+    bark.batch_rows = 2
+    cli.main(["a"] * 2)
+    cli.main(["a"] * 3)
+    assert [options.get("batch_rows") for _, options in bark.calls] == [None, 2]
 
 
 def test_numbers_are_wide_enough_to_sort():

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,8 +22,8 @@ def empty_caches(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.delenv("BARK_JAX_MODEL", raising=False)
-    monkeypatch.delenv("SUNO_USE_SMALL_MODELS", raising=False)
+    for name in ("BARK_JAX_MODEL", "SUNO_USE_SMALL_MODELS", "JAX_COMPILATION_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 
@@ -179,7 +178,7 @@ def test_packages_are_not_imported_for_their_versions():
         "import sys\nfrom bark_jax.cli.doctor import main\n"
         "main(['--json'])\nsys.exit('torch' in sys.modules)"
     )
-    root = os.path.dirname(os.path.dirname(cli.__file__))
+    root = Path(cli.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, stdout=subprocess.DEVNULL)
     assert done.returncode == 0
     assert doctor.version_of("no-such-package") is None

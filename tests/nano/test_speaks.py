@@ -69,6 +69,7 @@ def test_words_are_understood(spoken, voice):
     assert word_error_rate(spoken[voice]) < MOST_WRONG[voice]
 
 
+@pytest.mark.thorough
 def test_most_words_are_understood_at_default_sampling(bark):
     assert word_error_rate(speak(bark, "rms", sampling=None)) < 0.3  # 0.17 was measured
 
@@ -114,6 +115,7 @@ def test_a_row_is_the_same_alone(bark, spoken):
         np.testing.assert_allclose(alone.audio, batched.audio, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_bfloat16_is_understood_as_well(spoken):
     """Equal tokens are too much to ask: two scores may tie within 8 bits."""
     rows = speak(Bark.from_pretrained("nano", dtype="bfloat16"), "rms")

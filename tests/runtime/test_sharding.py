@@ -43,13 +43,17 @@ def check_equal(out, expected):
             np.testing.assert_allclose(got[name], value, atol=1e-5)
 
 
-@pytest.mark.parametrize(("data", "model", "share"), [(8, 1, 1.0), (4, 2, 0.5)])
+@pytest.mark.parametrize(
+    ("data", "model", "share"),
+    [pytest.param(8, 1, 1.0, marks=pytest.mark.thorough), (4, 2, 0.5)],
+)
 def test_eight_devices_give_the_tokens_of_one(tmp_path, one_device, data, model, share):
     printed = finish(start(tmp_path / "out.npz", 8, data, model))
     check_equal(tmp_path / "out.npz", one_device)
     assert f"share of a weight per device: {share}" in printed
 
 
+@pytest.mark.thorough
 def test_two_processes_give_the_tokens_of_one(tmp_path, one_device):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
