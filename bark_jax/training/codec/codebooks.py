@@ -1,10 +1,10 @@
 """Training of the codec's codebooks: moving averages instead of gradients.
 
-A code moves to the mean of the latents that choose it; a code that hardly any chooses starts again
-at a random latent. Source: facebookresearch/encodec @0e2d0ae, encodec/quantization/core_vq.py.
+A code moves to the mean of the latents that choose it; a code that hardly any latent chooses starts
+again at a random one. Source: facebookresearch/encodec @0e2d0ae, encodec/quantization/core_vq.py.
 Differs: dead codes are measured against the mean code, so that one threshold serves every batch
-size; a code that starts again does so with averages of its own (there the next step undoes it);
-codebooks start at random latents, not at k-means of them.
+size; a code that starts again also resets its averages (there the next step undoes the restart);
+codebooks start at random latents, not at their k-means centres.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from bark_jax.models.encodec import nearest
 from bark_jax.models.seanet import matmul
 from bark_jax.params import Params
 
-SPREAD = 0.01  # noise on codes that start at a latent, as a share of the latents' own spread
+SPREAD = 0.01  # noise on codes that start at a latent, as a share of the latents' deviation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,8 @@ class Quantized:
     """What the codebooks make of a batch of latents."""
 
     latents_BTL: jax.Array  # sums of codes; their gradient goes straight to the latents
-    commitment_BT: jax.Array  # mean squared distance of the latents from their codes, all summed
-    codes_BQT: jax.Array  # int32, of all codebooks, whatever the row uses
+    commitment_BT: jax.Array  # mean squared distance from the codes, summed over the codebooks
+    codes_BQT: jax.Array  # int32, of all codebooks, however many the row uses
 
 
 def quantize(latents_BTL: jax.Array, n_codebooks_B: jax.Array, embed_QVL: jax.Array) -> Quantized:
@@ -67,10 +67,11 @@ def quantize(latents_BTL: jax.Array, n_codebooks_B: jax.Array, embed_QVL: jax.Ar
 
 
 def start(latents_BTL: jax.Array, weight_BT: jax.Array, params: Params, key: jax.Array) -> Params:
-    """The quantizer's parameters, with every codebook set that training never set (`inited` = 0).
+    """The quantizer's parameters, with every codebook set that was never set (`inited` = 0).
 
-    Its codes become random latents of the batch, less what the codebooks before it take away; with
-    fewer latents than codes some start at the same latent, but for a little noise.
+    Its codes become random latents of the batch, minus what the codebooks before it quantize. Codes
+    that start at the same latent, where there are fewer latents than codes, differ by a little
+    noise.
     """
 
     def one(carry: tuple[jax.Array, jax.Array], codebook: Params):
@@ -104,7 +105,7 @@ def follow(
 
     Args:
       codes_BQT: what the latents were quantized to with `params`.
-      weight_BT: 1 for latents that count, 0 for those behind a row's end.
+      weight_BT: 1 for latents that count, 0 for those past a row's end.
     Returns:
       The quantizer's new parameters, and how many of each codebook's codes were chosen (Q,).
     """
@@ -138,7 +139,7 @@ def follow(
 
 
 def _draw(latents_BTL: jax.Array, weight_BT: jax.Array, n_codes: int, key: jax.Array) -> jax.Array:
-    """`n_codes` random ones (n_codes, L) of the latents that count."""
+    """Draws `n_codes` of the latents that count: (n_codes, L)."""
     ends_N = jnp.cumsum(weight_BT)
     points_V = jax.random.uniform(key, (n_codes,)) * ends_N[-1]
     picked_V = jnp.searchsorted(ends_N, points_V, side="right")

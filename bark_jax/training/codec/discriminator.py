@@ -1,6 +1,6 @@
 """The adversarial half of codec training: does a spectrogram belong to a recording?
 
-One small network for each length of window. Axes: **X** frames of a spectrum · **F** frequencies ·
+One small network per window length. Axes: **X** frames of a spectrum · **F** frequencies ·
 **C** and **N** channels. Source: facebookresearch/encodec @0e2d0ae, encodec/msstftd.py.
 Differs: without weight norm.
 """
@@ -22,10 +22,10 @@ SLOPE = 0.2  # of the activation below 0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdversarialSettings:
-    """What the discriminators' opinion counts; at 0, both, there are none."""
+    """Weights of the discriminators' losses; without discriminators if both are 0."""
 
     weight: float = 0.0  # of the generator's hinge loss
-    features: float = 0.0  # of the distance between the layers' values, relative to their size
+    features: float = 0.0  # of the distance between the layers' activations, relative to their size
     windows: tuple[int, ...] = (2048, 1024, 512)
     n_filters: int = 32
 
@@ -44,7 +44,7 @@ class AdversarialSettings:
 
 
 class Conv2d(nnx.Module):
-    """Convolution over frames and frequencies that keeps their number but for its stride."""
+    """Convolution over frames and frequencies, whose number only the stride changes."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Conv2d(nnx.Module):
 
 
 class StftDiscriminator(nnx.Module):
-    """Opinions on the spectrogram of one length of window."""
+    """Scores spectrograms of one window length."""
 
     def __init__(self, n_filters: int, *, rngs: nnx.Rngs) -> None:
         n = n_filters
@@ -88,7 +88,7 @@ class StftDiscriminator(nnx.Module):
         self.conv_post = Conv2d(n, 1, (3, 3), rngs=rngs)
 
     def __call__(self, spectra_BXF: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
-        """Scores (B, X, frequencies / 8), above 0 for "a recording", and all layers' values."""
+        """Scores (B, X, frequencies / 8), above 0 for "a recording", and all activations."""
         x_BXFC = jnp.stack([spectra_BXF.real, spectra_BXF.imag], axis=-1)
         features = []
         for conv in self.convs:
@@ -115,8 +115,8 @@ def adversarial_losses(
     """Losses (B,), means over the windows, each with gradients for one side only.
 
     Returns:
-      `discriminator`: hinge loss of the discriminators, which moves nothing but them.
-      `adversarial`, `features`: of the decoder, which move nothing but the decoded audio.
+      `discriminator`: hinge loss of the discriminators; its gradient reaches only them.
+      `adversarial`, `features`: the decoder's; their gradient reaches only the decoded audio.
     """
     names = ("discriminator", "adversarial", "features")
     totals = {name: jnp.zeros(len(decoded_BS)) for name in names}
@@ -138,5 +138,5 @@ def adversarial_losses(
 
 
 def _mean(x: jax.Array) -> jax.Array:
-    """Over all axes but the rows."""
+    """Over all axes but the first."""
     return x.mean(tuple(range(1, x.ndim)))

@@ -13,12 +13,12 @@ import numpy as np
 from bark_jax.models.seanet import matmul
 
 FLOOR = 1e-3  # added to magnitudes under the logarithm: 60 dB below a loud tone
-SMALLEST = 1e-12  # under the root: its slope at silence stays finite
+SMALLEST = 1e-12  # added under the root, whose slope at silence stays finite
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpectralSettings:
-    """Which spectra are compared, and what their distances count."""
+    """Which spectra are compared, and the weights of their distances."""
 
     windows: tuple[int, ...] = (2048, 1024, 512, 256)  # samples; a quarter of one is its hop
     log_mel: float = 1.0  # |difference| of log magnitudes in mel bands
@@ -36,7 +36,7 @@ class SpectralSettings:
 def spectral_distance(
     a_BS: jax.Array, b_BS: jax.Array, sample_rate: int, settings: SpectralSettings
 ) -> jax.Array:
-    """The mean over all windows' distances between rows, float32 (B,); gradients flow into both."""
+    """Distance of each pair of rows, the mean over all windows (B,); gradients flow into both."""
     total_B = jnp.zeros(len(a_BS))
     for window in settings.windows:
         a_BXF, b_BXF = magnitudes(a_BS, window), magnitudes(b_BS, window)
@@ -57,8 +57,8 @@ def _log_distance(a_BXF: jax.Array, b_BXF: jax.Array) -> jax.Array:
 def magnitudes(samples_BS: jax.Array, window: int) -> jax.Array:
     """Magnitudes (B, X, window // 2 + 1) of Hann windows that overlap by three quarters.
 
-    Divided by the root of the window's energy: noise has the same size in windows of all lengths,
-    otherwise the longest would outweigh the others.
+    Divided by the root of the window's energy, so that noise has the same size at every window
+    length; otherwise the longest would outweigh the others.
     """
     parts = complex_spectra(samples_BS, window)
     return jnp.sqrt(jnp.square(parts.real) + jnp.square(parts.imag) + SMALLEST)

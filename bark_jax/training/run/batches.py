@@ -1,4 +1,4 @@
-"""From records to batches, with grain: one global order, whatever reads it and how often it stops.
+"""From records to batches, with grain, in one global order however many processes read it.
 
 Order and examples depend on the seed alone. Process p of n takes every n-th row of each global
 batch; the iterator's state is its place in that order, and goes into the checkpoint.
@@ -18,7 +18,7 @@ HostBatch = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoaderSettings:
-    """How batches are made ready while the device computes; changes no batch."""
+    """How batches are prepared while the device computes; their content does not depend on it."""
 
     threads: int = 4
     prefetch: int = 64  # examples made ahead
@@ -58,7 +58,7 @@ def training_batches(
 def evaluation_batches(examples: Examples, rows: int, limit: int, part: Part) -> list[HostBatch]:
     """This part's rows of at most `limit` batches, always the same.
 
-    Fewer records than rows of a batch are taken again from the first one on.
+    Where the records do not fill a batch, they repeat from the first one on.
     """
     n_batches = min(limit, math.ceil(len(examples.source) / rows))
     drawn = grain.MapDataset.range(len(examples.source)).seed(0).repeat().random_map(examples)

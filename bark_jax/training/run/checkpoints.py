@@ -1,4 +1,4 @@
-"""The checkpoints of a run: Orbax steps, written in the background, the last ones and the best.
+"""The checkpoints of a run: Orbax steps, written in the background; the last few and the best stay.
 
 A step holds the arrays of the run and, as JSON, what the host needs to go on: the place in the
 data, the seconds spent, means not yet logged. It appears under its name only when complete.
@@ -14,16 +14,16 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
-BY = "eval_loss"  # what the best checkpoint is the best by
+BY = "eval_loss"  # the metric that decides which checkpoint is the best
 
 
 class Checkpoints:
-    """Saves and restores; use as a context manager, whose end waits for the last save."""
+    """Saves and restores; use as a context manager, which waits for the last save at its end."""
 
     def __init__(self, directory: Path, keep: int) -> None:
         if keep < 1:
             raise ValueError(f"keep={keep}, want at least 1")
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells of each save
+        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax logs every save
         policies = ocp.training.preservation_policies
         best = policies.BestN(
             n=1, reverse=True, get_metric_fn=_loss, keep_checkpoints_without_metrics=False
@@ -42,7 +42,7 @@ class Checkpoints:
         return None if found is None else found.step
 
     def best(self) -> int | None:
-        """The step of least evaluation loss among those that are there."""
+        """The step with the lowest evaluation loss among those kept."""
         rated = [c for c in self._checkpointer.checkpoints if c.metrics]
         return min(rated, key=lambda c: _loss(c.metrics)).step if rated else None
 
@@ -52,7 +52,7 @@ class Checkpoints:
         """Begins to save; returns as soon as the arrays and `host` may change again.
 
         Raises:
-          OSError: this or the save before cannot be written; those before it are kept.
+          OSError: this save or the one before cannot be written; earlier ones are kept.
         """
         with self._failure_named():
             self._checkpointer.save_async(
@@ -82,7 +82,7 @@ class Checkpoints:
         return arrays, dict(host)
 
     def wait(self) -> None:
-        """Until everything is on disk. Raises OSError where it cannot be written."""
+        """Returns once everything is on disk. Raises OSError if it cannot be written."""
         with self._failure_named():
             self._checkpointer.wait()
 

@@ -1,4 +1,4 @@
-"""A picture of how runs went, from their `metrics.jsonl`."""
+"""A plot of the losses of runs, from their `metrics.jsonl`."""
 
 import dataclasses
 from pathlib import Path
@@ -9,7 +9,7 @@ from bark_jax.training.run.journal import read_rows
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CurveSettings:
-    """Which runs, and where the picture goes."""
+    """Which runs, and where the plot goes."""
 
     runs: dict[str, str]  # name -> directory of the run
     out: str = "loss.png"

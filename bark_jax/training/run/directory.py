@@ -1,8 +1,8 @@
-"""The directory of a run: what it was begun with, and that only one process works on it.
+"""The directory of a run: its settings, and a lock so that only one process works on it.
 
 config.yaml      settings          metrics.jsonl    one row per logged step
 checkpoints/     Orbax steps       export/          model directory, at the end
-samples/         audio             init/            a new model's beginning
+samples/         audio             init/            a new model, untrained
 """
 
 import contextlib
@@ -24,7 +24,7 @@ ID_FILE = "run_id"  # the tracker's name for the run
 
 @contextlib.contextmanager
 def open_run(settings: FinetuneSettings) -> Iterator[Path]:
-    """The directory of a new run or of one that goes on, locked.
+    """The directory of a new or resumed run, locked.
 
     Raises:
       ValueError: it holds a run with other settings; names them.
@@ -44,7 +44,7 @@ def open_run(settings: FinetuneSettings) -> Iterator[Path]:
 
 
 def _check_same_run(path: Path, settings: FinetuneSettings) -> None:
-    """A run without a checkpoint yet may begin again in any way."""
+    """A run without a checkpoint may start over with other settings."""
     has_steps = any(step.name.isdigit() for step in path.parent.glob("checkpoints/*"))
     if not (has_steps and path.is_file()):
         return
@@ -62,7 +62,7 @@ def _check_same_run(path: Path, settings: FinetuneSettings) -> None:
 
 
 def _in_words_of_today(path: Path) -> dict:
-    """The settings of a run that may have been begun when `model.source` was called `init`."""
+    """The settings of a run, which may date from when `model.source` was called `init`."""
     found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     if "init" in found:
         found["model"] = {**(found.get("model") or {}), "source": found.pop("init")}

@@ -1,4 +1,4 @@
-"""What a step will cost, known before it is compiled: parameters, operations, memory."""
+"""What a step will cost, estimated before it is compiled: parameters, operations, memory."""
 
 import dataclasses
 import math
@@ -17,7 +17,7 @@ from bark_jax.training.tasks.task import Example
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Of one step of a run, over all devices."""
+    """The cost of one step of a run, over all devices."""
 
     n_parameters: int  # of the stage's model
     n_trained: int  # of those, or of the low-rank factors
@@ -31,7 +31,7 @@ class Estimate:
         return self.state_bytes + self.gradient_bytes + self.activation_bytes
 
     def lines(self) -> list[str]:
-        """For people to read."""
+        """The estimate in words."""
         gib = 2**30
         return [
             f"parameters   {self.n_parameters:,}, trained {self.n_trained:,}",
@@ -66,7 +66,7 @@ def estimate(
 def count_flops(jaxpr: Jaxpr) -> int:
     """Operations of the matrix products and convolutions in a program, loops included.
 
-    The body of a loop that ends by a condition counts once.
+    The body of a while loop counts once.
     """
     total = 0
     for eqn in jaxpr.eqns:
@@ -90,7 +90,7 @@ def _shape(variable: Any) -> tuple[int, ...]:
 
 
 def _inner(params: Mapping[str, Any]) -> list[Jaxpr]:
-    """The programs inside an operation; of alternatives, the last one."""
+    """The programs inside an operation; of a conditional's branches, the last one."""
     found = []
     for value in params.values():
         each = value[-1:] if isinstance(value, tuple) else (value,)
@@ -101,7 +101,7 @@ def _inner(params: Mapping[str, Any]) -> list[Jaxpr]:
 def _activation_bytes(
     recipe: Recipe, state: TrainState, batch: Mapping[str, jax.ShapeDtypeStruct]
 ) -> int:
-    """What the forward pass of one micro-batch keeps for the backward pass, parameters apart."""
+    """What the forward pass of one micro-batch keeps for the backward pass, besides parameters."""
     one = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in batch.items()}
 
     def backward(trainable: Any, frozen: Any, batch: Any) -> Any:

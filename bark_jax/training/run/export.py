@@ -1,4 +1,4 @@
-"""From a run to a model directory: the trained stage, and all else as in the model begun with."""
+"""From a run to a model directory: the trained stage, and all else from the initial model."""
 
 import shutil
 from pathlib import Path
@@ -17,16 +17,16 @@ from bark_jax.training.run.mesh import wait_for_all
 def export_model(
     init: Path, out: Path, stage: str, params: Params, trained: dict[str, Any]
 ) -> None:
-    """Writes `out`, in place of an earlier one, complete or not at all.
+    """Writes `out` completely or not at all; it replaces an earlier export.
 
     Several processes call this together; the first one writes.
 
     Args:
-      init: the model that the run began with.
+      init: the model that the run started from.
       params: of `stage`, float32.
-      trained: what to say of the run in `config.json`.
+      trained: what `config.json` is to say about the run.
     Raises:
-      OSError: it cannot be written; the earlier one is left.
+      OSError: it cannot be written; an earlier export stays.
     """
     is_first = jax.process_index() == 0
     partial = out.with_name(f"{out.name}.partial")
@@ -54,7 +54,7 @@ def _copy_rest(init: Path, partial: Path, stage: str) -> None:
 
 
 def _source(init: Path, stage: str, trained: dict[str, Any]) -> dict[str, Any]:
-    """What `config.json` says of the origin: that of `init`, and this run."""
+    """What `config.json` says about the origin: that of `init`, and this run."""
     source = load_source(init)
     untrained = [s for s in source.get("untrained_stages", []) if s != stage]
     history = [*source.get("trained", []), {**trained, "bark_jax": __version__}]

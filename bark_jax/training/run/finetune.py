@@ -54,11 +54,11 @@ class Outcome:
 
 
 def finetune(settings: FinetuneSettings) -> Outcome:
-    """Trains one stage; goes on with a run that was interrupted.
+    """Trains one stage, or resumes a run that was interrupted.
 
     Raises:
       ValueError: settings that do not fit each other, the data or the model; names them.
-      OSError: data or a model are not there, or the disk is full.
+      OSError: data or a model are missing, or the disk is full.
       TrainingDiverged: the loss is not a finite number.
     """
     _join_processes(settings)
@@ -78,7 +78,7 @@ def finetune(settings: FinetuneSettings) -> Outcome:
 
 
 def find_init(settings: FinetuneSettings, manifest: Manifest, out: Path) -> Path:
-    """The model directory to begin with; without a source a new one, made once in the run's."""
+    """The model directory to start from; without a source a new one, made once inside the run's."""
     if settings.source is not None:
         return resolve_model(settings.source)
     sizes = settings.sizes
@@ -90,7 +90,7 @@ def find_init(settings: FinetuneSettings, manifest: Manifest, out: Path) -> Path
 
 
 def find_task(settings: FinetuneSettings, config: BarkConfig) -> Task:
-    """The task of the settings, in the number format that they or the device want."""
+    """The task of the settings, in their number format or the device's default."""
     options = {n: tuple(v) if isinstance(v, list) else v for n, v in settings.task.items()}
     if settings.stage != "codec":  # float32 always: rounding in it is audible
         options["execution"] = Execution.here(settings.dtype)
@@ -105,7 +105,7 @@ def find_recipe(settings: FinetuneSettings, task: Task) -> Recipe:
 
 
 def check_data(manifest: Manifest, task: Task, init: Path) -> None:
-    """Raises ValueError where records do not mean what the model would read in them."""
+    """Raises ValueError if the model would read another meaning into the records."""
     is_decoded = task.stage in ("coarse", "fine") and "codec" not in load_source(init).get(
         "untrained_stages", ()
     )
@@ -128,7 +128,7 @@ def _assemble(
     out: Path,
     stack: contextlib.ExitStack,
 ) -> Loop:
-    """The loop at its first step, or at the one that the last checkpoint holds."""
+    """The loop at its first step, or at the last checkpoint's."""
     part = Part(jax.process_index(), jax.process_count())
     source = open_source(settings.data, "train", with_audio=task.needs_audio)
     examples = Examples(source, task)
@@ -189,7 +189,7 @@ def _assemble(
 def _say_cost(
     settings: FinetuneSettings, recipe: Recipe, state: TrainState, examples: Examples
 ) -> None:
-    """What the run is going to take, on stderr."""
+    """Says on stderr what the run will take."""
     example = examples(0, np.random.default_rng(0))
     rows = settings.batch_size // settings.accumulate
     cost = estimate(recipe, state, example, micro=settings.accumulate, rows=rows)
@@ -209,7 +209,7 @@ def _evaluation(settings: FinetuneSettings, manifest: Manifest, task: Task, part
 
 
 def _updates(recipe: Recipe, state: TrainState, examples: Examples) -> Params:
-    """Shapes of what steps replace besides what the optimiser changes."""
+    """Shapes of the arrays that steps replace besides those that the optimiser updates."""
     example = examples(0, np.random.default_rng(0))
     batch = {name: jnp.asarray(array)[None] for name, array in example.items()}
 
@@ -221,7 +221,7 @@ def _updates(recipe: Recipe, state: TrainState, examples: Examples) -> Params:
 
 
 def _fingerprint(state: TrainState, replaced: frozenset[str]) -> int:
-    """A checksum of what the run keeps as it was, and its checkpoints do not hold."""
+    """A checksum of the arrays that never change, which checkpoints do not hold."""
     total = 0
     for name, leaf in sorted(flatten(state.frozen).items()):
         if name not in replaced:

@@ -29,7 +29,7 @@ class Means:
 
 
 class Journal:
-    """Appends rows; a run that resumes first drops what it is going to do again."""
+    """Appends rows; a resumed run first drops those of the steps that it will repeat."""
 
     def __init__(self, path: Path, from_step: int) -> None:
         self.path = path
@@ -60,7 +60,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    """One line of JSON, which has no word for what is not finite."""
+    """One line of JSON, which cannot express values that are not finite."""
     finite = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in row.items()

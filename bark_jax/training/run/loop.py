@@ -1,7 +1,7 @@
-"""Steps until the end of the run, with what happens between them: rows, evaluation, checkpoints.
+"""The steps of a run, and what happens between them: rows, evaluation, checkpoints.
 
-The host never waits for a step just to read its loss: metrics are read one call later, while the
-device is at the next.
+The host never waits for a step just to read its loss: metrics are read while the device is busy
+with later calls.
 """
 
 import collections
@@ -24,9 +24,9 @@ from bark_jax.training.run.schedule import Clock, StopSignal
 from bark_jax.training.run.settings import FinetuneSettings
 from bark_jax.training.run.step import Stepper, TrainState
 
-# names of `TrainState` in checkpoints where they differ: the first ones, so that all can be read
+# fields of `TrainState` by their names in checkpoints, the first ones: all can be read
 ON_DISK = {"trainable": "changed", "frozen": "kept", "opt_state": "optimizer", "ema": "average"}
-IN_FLIGHT = 2  # calls that the device may have before the host waits for the oldest
+IN_FLIGHT = 2  # calls that the device may hold before the host waits for the oldest
 
 
 class TrainingDiverged(FloatingPointError):
@@ -65,7 +65,7 @@ class Loop:
 
         Raises:
           TrainingDiverged: the loss is not a finite number.
-          OSError, ValueError: of data that cannot be read, of checkpoints that cannot be written.
+          OSError, ValueError: data cannot be read, or checkpoints cannot be written.
         """
         begun = self.step
         with stage_bar(self.settings.stage, self.clock.total(), True) as report:
@@ -90,7 +90,7 @@ class Loop:
         return "time" if self.clock.progress(self.step) >= 1 else None
 
     def _next_length(self) -> int:
-        """Steps of the next call: as many as set, or one where something is due before."""
+        """Steps of the next call: `steps_per_call`, or one if something is due before."""
         wanted, s = self.settings.steps_per_call, self.settings
         ends = [every - self.step % every for every in (s.eval_every, s.save_every)]
         ends += [s.sample_every - self.step % s.sample_every] if s.sample_every else []
@@ -141,7 +141,7 @@ class Loop:
         self.tracker.log({k: v for k, v in row.items() if k != "step"}, step)
 
     def _between_calls(self) -> None:
-        """What is due after this step."""
+        """Does what is due after this step."""
         if self.step % self.settings.eval_every == 0:
             self._evaluate_now()
         if self.settings.sample_every and self.step % self.settings.sample_every == 0:
@@ -200,7 +200,7 @@ def arrays(state: TrainState, replaced: frozenset[str]) -> dict[str, Any]:
 
 
 def with_arrays(state: TrainState, restored: Mapping[str, Any]) -> TrainState:
-    """The state with what a checkpoint holds."""
+    """The state with the arrays of a checkpoint."""
     fields = {name: restored[ON_DISK.get(name, name)] for name in _fields(state)}
     fields["frozen"] = unflatten(flatten(state.frozen) | flatten(fields["frozen"]))
     return TrainState(**fields)

@@ -1,7 +1,7 @@
 """Training over many devices: rows over the mesh axes `data` and `fsdp`, state over `fsdp`.
 
-Parameters, optimiser state and averages lie in pieces on the devices of `fsdp` and are gathered
-where they are needed; the compiler derives that, and the sum of gradients, from where arrays lie.
+Parameters, optimiser state and averages are sharded over `fsdp` and gathered where they are needed;
+the compiler derives that, and the sum of gradients, from the arrays' shardings.
 """
 
 import dataclasses
@@ -13,13 +13,13 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from bark_jax.runtime.sharding import DATA, FSDP
 
-ROWS = PartitionSpec(None, None, (DATA, FSDP))  # of batches: calls' steps, micro-batches, rows
-MIN_SPLIT = 2**12  # values; smaller arrays lie whole on every device
+ROWS = PartitionSpec(None, None, (DATA, FSDP))  # of a batch: steps of the call, micro-batches, rows
+MIN_SPLIT = 2**12  # values; smaller arrays are replicated
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeshSettings:
-    """Devices along each axis; -1 is what the other leaves."""
+    """Devices along each axis; -1: all that the other axis leaves."""
 
     data: int = -1
     fsdp: int = 1
@@ -29,9 +29,9 @@ def make_mesh(settings: MeshSettings, rows: int) -> Mesh:
     """A mesh of all devices of all processes.
 
     Args:
-      rows: of one micro-batch; they must be dealt out evenly.
+      rows: of one micro-batch, a multiple of the number of devices.
     Raises:
-      ValueError: the axes do not make up the devices, or do not divide the rows.
+      ValueError: data × fsdp is not the number of devices, or that does not divide the rows.
     """
     n, data, fsdp = jax.device_count(), settings.data, settings.fsdp
     if data == -1 and fsdp > 0:
@@ -51,7 +51,7 @@ def make_mesh(settings: MeshSettings, rows: int) -> Mesh:
 
 
 def state_sharding(mesh: Mesh, tree: Any) -> Any:
-    """Where each array of a state lies: its longest axis that `fsdp` divides is split."""
+    """The sharding of each array of a state: its longest axis that `fsdp` divides is split."""
 
     def of(leaf: Any) -> NamedSharding:
         n = mesh.shape[FSDP]
@@ -102,7 +102,7 @@ def on_every_process(tree: Any) -> Any:
 
 
 def wait_for_all(what: str) -> None:
-    """Until every process has come to this point."""
+    """Returns once every process has reached this point."""
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 

@@ -1,7 +1,7 @@
 """A new model directory for training from scratch: sizes from a config, token ids from the data.
 
-What a record's numbers mean is the data's own (`manifest.TokenSpec`), so that a size of model fits
-any data; only the networks' sizes and the windows are chosen.
+The data say what a record's numbers mean (`manifest.TokenSpec`), so that any size of model fits any
+data; only the networks' sizes and the windows are chosen.
 """
 
 import dataclasses
@@ -71,17 +71,17 @@ def new_config(sizes: Mapping[str, Any], spec: TokenSpec, n_pieces: int) -> Bark
 
 
 def write_new_model(directory: Path, config: BarkConfig, tokenizer: Tokenizer) -> None:
-    """Writes a model of random values; a stage's training draws its own to begin with."""
+    """Writes a model of random values; training a stage draws its own to start from."""
     write_random(directory, config, source={"untrained_stages": list(STAGES)})
     tokenizer.save(directory / "tokenizer")
 
 
 def find_tokenizer(given: str | None, data: Path, spec: TokenSpec) -> Tokenizer:
-    """The text vocabulary of a new model: that of a directory given, or the one beside the data.
+    """The text vocabulary of a new model: from the given directory, or the one beside the data.
 
     Raises:
       FileNotFoundError: there is none.
-      ValueError: it is not the one of the data.
+      ValueError: it is not the one that the data were made with.
     """
     directory = Path(given) if given else data / "tokenizer"
     tokenizer = Tokenizer.from_directory(directory)

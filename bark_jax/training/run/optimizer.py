@@ -40,7 +40,7 @@ class OptimizerSettings:
 
 
 def make_optimizer(settings: OptimizerSettings) -> optax.GradientTransformation:
-    """AdamW without its learning rate: the step multiplies its updates by that itself."""
+    """AdamW without its learning rate, which the step multiplies the updates by."""
     clip = [optax.clip_by_global_norm(settings.clip_norm)] if settings.clip_norm else []
     return optax.chain(
         *clip,
@@ -52,7 +52,7 @@ def make_optimizer(settings: OptimizerSettings) -> optax.GradientTransformation:
 def descent(
     settings: OptimizerSettings, gradients: Params, state: optax.OptState, params: Params
 ) -> tuple[Params, optax.OptState]:
-    """What a learning rate of 1 would take away from `params`, and the state after."""
+    """What a learning rate of 1 would subtract from `params`, and the new state."""
     with jax.numpy_dtype_promotion("standard"):  # optax mixes its counter with floats
         updates, state = make_optimizer(settings).update(gradients, state, params)
     return cast(Params, updates), state

@@ -16,7 +16,7 @@ from bark_jax.tracking import Tracker
 class Sampler:
     """Speaks the same texts with the same seeds every time."""
 
-    init: Path  # gives the other stages
+    init: Path  # has the other stages
     stage: str
     directory: Path
     texts: Sequence[str]

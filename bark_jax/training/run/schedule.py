@@ -13,8 +13,8 @@ import numpy as np
 class Clock:
     """The share of a run that is done: the larger of the shares of its steps and of its time.
 
-    Seconds of a run that goes on after a stop begin at those that its checkpoint had. Processes
-    that work together go by the first one's clock.
+    A resumed run counts on from the seconds in its checkpoint. Processes that work together go by
+    the first one's clock.
     """
 
     def __init__(self, steps: int | None, max_minutes: float | None, elapsed_s: float) -> None:
@@ -38,11 +38,11 @@ class Clock:
         return self.steps if self.steps is not None else int(self.max_s or 0)
 
     def done(self, step: int) -> int:
-        """Of `total`."""
+        """How much of `total` is done."""
         return step if self.steps is not None else min(self.total(), int(self._agreed_s))
 
     def agree(self, is_stopped: bool) -> bool:
-        """Reads the clock; with several processes, the first one's, and any one's stop."""
+        """Reads the first process's clock; returns whether any process has been asked to stop."""
         self._agreed_s = self.elapsed_s()
         if jax.process_count() == 1:
             return is_stopped
@@ -64,7 +64,7 @@ class Clock:
 
 
 class StopSignal:
-    """Becomes set at SIGTERM, which machines send before they are taken away."""
+    """Set by SIGTERM, which clusters send before they take a machine away."""
 
     def __init__(self) -> None:
         self._is_set = False
@@ -75,7 +75,7 @@ class StopSignal:
 
     @contextmanager
     def listening(self) -> Iterator["StopSignal"]:
-        """Takes SIGTERM for itself meanwhile; signals reach the main thread only."""
+        """Handles SIGTERM meanwhile; signals reach the main thread only."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return

@@ -10,7 +10,7 @@ from bark_jax.training.run.mesh import MeshSettings
 from bark_jax.training.run.optimizer import OptimizerSettings
 from bark_jax.training.run.trainable import LoraSettings
 
-# May change between a run's stop and its going on; whatever else differs makes another run.
+# May change when a run is resumed; a change of anything else makes it another run.
 FREE = {
     "steps", "max_minutes", "steps_per_call", "log_every", "eval_every", "save_every", "keep",
     "sample_every", "sample_texts", "sample_voice", "export", "mesh", "loader", "tracking",
@@ -34,18 +34,18 @@ class FinetuneSettings:
     stage: str  # semantic, coarse, fine, codec
     data: str  # directory of prepare_data.py or distill_data.py
     out: str
-    # source: the model to start from, all that Bark.from_pretrained takes. Without one, sizes of a
+    # source: the model to start from, as in `Bark.from_pretrained`. Without one, the sizes of a
     # new model and its tokenizer; see new_model.py.
     model: dict[str, Any] = dataclasses.field(default_factory=dict)
     init: dataclasses.InitVar[str | None] = None  # an older name of model["source"]
-    fresh: bool = False  # begin the stage at random values, although the model has it
+    fresh: bool = False  # begin the stage at random values, even if the model has it
     seed: int = 0
 
     steps: int | None = None  # at most
     max_minutes: float | None = None  # at most; the learning rate has fallen by then
     batch_size: int = 16  # records per step, over all devices
-    accumulate: int = 1  # micro-batches that a step is cut into, to save memory
-    steps_per_call: int = 1  # steps that the device does before the host looks
+    accumulate: int = 1  # micro-batches that a step is split into, to save memory
+    steps_per_call: int = 1  # steps that the device runs before the host looks
 
     optimizer: OptimizerSettings = dataclasses.field(default_factory=OptimizerSettings)
     ema: float = 0.0  # decay of the moving average that is evaluated and exported; 0: none
@@ -105,5 +105,5 @@ class FinetuneSettings:
 
     @property
     def sizes(self) -> dict[str, Any]:
-        """Of a new model."""
+        """The sizes of a new model."""
         return {name: value for name, value in self.model.items() if name != "source"}

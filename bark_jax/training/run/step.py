@@ -38,7 +38,7 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What makes a step the step it is; static under `jax.jit`."""
+    """What defines a step; static under `jax.jit`."""
 
     task: Task
     optimizer: OptimizerSettings
@@ -64,7 +64,7 @@ class Recipe:
         )
 
     def params(self, state: TrainState) -> Params:
-        """The model that the run has made so far: averaged where there is an average."""
+        """The model so far: the moving average where there is one."""
         params = self.trainable.join(state.ema or state.trainable, state.frozen)
         helpers = jax.eval_shape(self.task.helpers, jax.random.key(0))
         return {name: part for name, part in params.items() if name not in helpers}
@@ -97,8 +97,8 @@ class Stepper:
     ) -> tuple[TrainState, Metrics]:
         """K steps. `batches` are arrays (K, micro-batches, rows, …); metrics (K,).
 
-        A loop around a single step is left out: XLA's CPU backend runs what stands in a loop
-        without its fast kernels, the codec's step seven times as long (1.05 against 0.15 s).
+        A single step runs outside any loop: inside one, XLA's CPU backend does without its fast
+        kernels, and the codec's step takes seven times as long (1.05 against 0.15 s).
         """
 
         def one(state: TrainState, each: tuple[Batch, jax.Array]):
@@ -150,9 +150,9 @@ def train_step(
 def accumulate(
     recipe: Recipe, state: TrainState, micro: Batch, progress: jax.Array
 ) -> tuple[Params, dict[str, jax.Array], Params]:
-    """Sums over the micro-batches: gradients of the loss's sum, `LossSums.sums`; `frozen` after.
+    """Sums over the micro-batches: gradients of the summed loss, `LossSums.sums`; the new `frozen`.
 
-    What a task replaces in `frozen` it replaces after each micro-batch.
+    What a task replaces in `frozen` is replaced after each micro-batch.
     """
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step + 1)
 

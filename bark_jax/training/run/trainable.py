@@ -28,7 +28,7 @@ class LoraSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Trainable:
-    """Divides parameters into those that a run changes and those that it keeps, and joins them."""
+    """Splits parameters into those that a run trains and those that it freezes, and joins them."""
 
     frozen: tuple[str, ...] = ()  # patterns of dotted names
     lora: LoraSettings = LoraSettings()
@@ -37,7 +37,7 @@ class Trainable:
         """(trainable, frozen), nested; with LoRA the trainable ones are new.
 
         Raises:
-          ValueError: a pattern fits no parameter, or nothing is left to train.
+          ValueError: a pattern matches no parameter, or nothing is left to train.
         """
         flat = flatten(params)
         self._check_patterns(flat)
@@ -52,7 +52,7 @@ class Trainable:
         return unflatten({name: flat[name] for name in chosen}), unflatten(rest)
 
     def join(self, trainable: Params, frozen: Params) -> Params:
-        """All parameters of the model, the low-rank products added up."""
+        """All parameters of the model, with the low-rank products added."""
         flat, new = flatten(frozen), flatten(trainable)
         if not self.lora.rank:
             return unflatten(flat | new)
@@ -64,7 +64,7 @@ class Trainable:
         return unflatten(flat)
 
     def _low_rank(self, weights: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
-        """Factors of every weight: `up` is zero, so that training starts at the model given."""
+        """Factors of every weight: `up` is zero, so that training starts at the given model."""
         factors = {}
         for i, (name, weight_OI) in enumerate(sorted(weights.items())):
             if weight_OI.ndim != 2:

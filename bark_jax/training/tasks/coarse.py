@@ -100,7 +100,7 @@ class CoarseTask(TransformerTask):
 
 
 def _draw_segment(plan: CoarsePlan, rng: np.random.Generator) -> tuple[int, int]:
-    """First and last + 1 of the record's coarse tokens that one reading of the context gives."""
+    """First and last + 1 of the record's coarse tokens that one reading of the context yields."""
     token = rng.integers(plan.n_tokens)
     for begin, n_steps in segments([plan], plan.layout.coarse_window):
         if token < begin + n_steps:

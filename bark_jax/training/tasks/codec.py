@@ -28,9 +28,9 @@ HELPER = "discriminator"  # among the parameters while training
 class CodecTask:
     """Examples are random pieces of recordings. Everything is computed in float32.
 
-    Each row uses a random number of codebooks, so that the first ones alone sound well too: all
+    Each row uses a random number of codebooks, so that the first ones alone sound good too: all
     of them, only those of the coarse model, or any number. A new codec first trains without
-    codebooks; those then start at its latents.
+    codebooks; they then start at its latents.
     """
 
     cfg: BarkConfig
@@ -38,9 +38,9 @@ class CodecTask:
     coarse_share: float = 0.3  # of the rows use the coarse model's codebooks only
     any_share: float = 0.1  # of the rows use any number of codebooks
     start_codebooks: float = 0.03  # share of a run after which new codebooks are set
-    waveform: float = 2.0  # what the mean |difference| of samples counts
-    commitment: float = 0.05  # what the latents' distance from their codes counts
-    decoder_only: bool = False  # codes keep their meaning: data and models made with them stay fit
+    waveform: float = 2.0  # weight of the mean |difference| of samples
+    commitment: float = 0.05  # weight of the latents' distance from their codes
+    decoder_only: bool = False  # codes keep their meaning; what was made with them stays valid
     spectral: SpectralSettings = dataclasses.field(default_factory=SpectralSettings)
     codebooks: CodebookSettings = dataclasses.field(default_factory=CodebookSettings)
     adversarial: AdversarialSettings = dataclasses.field(default_factory=AdversarialSettings)
@@ -74,7 +74,7 @@ class CodecTask:
         return self
 
     def example(self, record: Record, history: Record | None, rng: np.random.Generator) -> Example:
-        """A random piece as `samples` (S,), zeros behind its `n_samples`."""
+        """A random piece as `samples` (S,), zeros after its `n_samples`."""
         if record.audio is None:
             raise ValueError(f"record {record.id} has no audio: the codec cannot be trained on it")
         S = self.n_frames * self.cfg.codec.hop_length
@@ -100,9 +100,9 @@ class CodecTask:
     def loss(
         self, params: Params, batch: Batch, key: jax.Array | None, progress: jax.Array
     ) -> LossSums:
-        """See `Task.loss`. Targets are frames; evaluation compares the first codebooks apart.
+        """See `Task.loss`. Targets are frames; evaluation also compares the first codebooks alone.
 
-        Without helpers among `params`, and in evaluation, nobody judges the decoded audio.
+        Without helpers among `params`, and in evaluation, there are no adversarial losses.
         """
         modules = {name: part for name, part in params.items() if name != HELPER}
         codec = bind(EnCodec, self.cfg.codec, params=modules)
@@ -174,7 +174,7 @@ class CodecTask:
         progress: jax.Array,
         key: jax.Array,
     ) -> Params:
-        """Codebooks that were never set, set when their time has come."""
+        """The quantizer; codebooks that were never set are, once their time has come."""
         is_due = jnp.any(quantizer["inited"] == 0) & (progress >= self.start_codebooks)
         start = lambda: codebooks.start(latents_BTL, inside_BT, quantizer, key)  # noqa: E731
         return jax.lax.cond(is_due, start, lambda: quantizer)

@@ -22,7 +22,7 @@ class Examples:
             self._by_speaker[speaker].append(index)
 
     def __call__(self, index: int, rng: np.random.Generator) -> Example:
-        """The example of record `index`; all that is random in it comes from `rng`."""
+        """The example of record `index`; everything random in it comes from `rng`."""
         record, history = self.source[index], None
         if rng.random() < self.task.history_share:
             others = self._by_speaker[self.source.speakers[index]]

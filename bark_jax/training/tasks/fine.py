@@ -20,7 +20,7 @@ class FineTask(TransformerTask):
     """Examples are windows of frames; the codebook to predict is drawn at each step.
 
     Of that codebook the model sees the frames before `n_seen` (a voice's history, or what an
-    earlier window wrote) and pads behind them. The loss counts the frames from `n_seen` on.
+    earlier window wrote) and pads after them. The loss counts the frames from `n_seen` on.
     """
 
     window: int | None = None  # frames of one example; None: as many as inference's window
@@ -37,9 +37,9 @@ class FineTask(TransformerTask):
         return dataclasses.replace(self, corruption=0.0)
 
     def example(self, record: Record, history: Record | None, rng: np.random.Generator) -> Example:
-        """A window as `codes` (T, Q), what is read of them as `read`, and `n_seen`, `n_frames`.
+        """A window as `codes` (T, Q), the inputs made of them as `read`, and `n_seen`, `n_frames`.
 
-        With a history its end comes first, as at inference. Without one, half of the windows
+        With a history, its end comes first, as at inference. Without one, half of the windows
         have a random number of frames that count as written before.
         """
         layout = self.cfg.tokens
@@ -55,7 +55,7 @@ class FineTask(TransformerTask):
             n_seen = rng.integers(len(frames)) if rng.random() < 0.5 else 0
         codes_TQ = np.full((T, Q), layout.fine_pad_token, np.int32)
         codes_TQ[: len(frames)] = frames
-        # at inference the frames behind the end fill up with codes as well, and mean nothing
+        # at inference the frames past the end get codes as well, which mean nothing
         behind = codes_TQ[len(frames) :, layout.n_coarse_codebooks :]
         behind[...] = rng.integers(0, layout.codebook_size, behind.shape)
         read_TQ = codes_TQ.copy()

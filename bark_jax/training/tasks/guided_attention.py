@@ -1,7 +1,7 @@
 """Guided attention: a push towards reading the text from left to right.
 
 In chosen layers the first head pays for attention away from the diagonal between text and time.
-It finds the alignment of a small model within hundreds of steps, and fades out over the first part
+With it a small model finds the alignment within hundreds of steps; it fades out over the first part
 of the run. Source of the idea: Tachibana et al. 2017, "Efficiently trainable text-to-speech".
 """
 
@@ -15,7 +15,7 @@ def off_diagonal(
     """Attention mass of one head outside a Gaussian around the text/time diagonal.
 
     Args:
-      q_BTK, k_BTK: queries and keys of all positions; texts stand at 0 … `first` - 1.
+      q_BTK, k_BTK: queries and keys of all positions; the text is at 0 … `first` - 1.
       n_text_B, n_tokens_B: how many text positions and tokens each row has.
       first: position of the first token's query.
     Returns:

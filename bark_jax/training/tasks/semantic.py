@@ -65,7 +65,7 @@ class SemanticTask(TransformerTask):
         wanted = np.append(record.semantic, layout.semantic_pad_token)[: self.n_targets]
         targets = np.full(self.n_targets, IGNORED, np.int32)
         targets[: len(wanted)] = wanted
-        # every token but the last target is read; behind them any id will do
+        # every token but the last target is read; after them any id will do
         read = np.full(self.n_targets - 1, layout.semantic_pad_token, np.int32)
         given = corrupt(wanted[:-1], 0, layout.semantic_vocab_size, self.corruption, rng)
         read[: len(given)] = given

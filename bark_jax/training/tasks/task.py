@@ -1,6 +1,6 @@
 """What a training run needs to know of the model that it trains: examples in, sums of losses out.
 
-The loop (loop.py) knows tasks only; the stages' tasks are made by `tasks.make_task`.
+The loop (`run/loop.py`) knows only this; `make.make_task` makes the tasks of the stages.
 """
 
 from typing import Protocol
@@ -19,9 +19,9 @@ Batch = dict[str, jax.Array]
 
 @flax.struct.dataclass
 class LossSums:
-    """What one batch gives. Sums and weights add up over micro-batches and devices.
+    """The losses of one batch. Sums and weights add up over micro-batches and devices.
 
-    `sums["loss"]` is differentiated: its sum, the weights divide only at the end. Accumulated
+    The sum in `sums["loss"]` is differentiated; the weight divides only at the end. Accumulated
     batches therefore give the gradient of one large batch.
     """
 
@@ -47,7 +47,7 @@ class Task(Protocol):
         ...
 
     def for_evaluation(self) -> "Task":
-        """The same task without corruption of its inputs or other help for learning."""
+        """The same task without corruption of its inputs or other training aids."""
         ...
 
     def example(
@@ -72,7 +72,7 @@ class Task(Protocol):
         """Sums over one batch.
 
         Args:
-          key: of the step's choices, the same for all its micro-batches; None evaluates.
+          key: for the step's random choices, the same for all its micro-batches; None evaluates.
           progress: float32 [], the share of the run that is done, for what fades out.
         """
         ...

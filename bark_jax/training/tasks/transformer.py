@@ -20,7 +20,7 @@ def _float32_here() -> Execution:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TransformerTask(abc.ABC):
-    """All parameters of one transformer are trained, and nothing beside them."""
+    """All parameters of one transformer are trained, and nothing else."""
 
     cfg: BarkConfig
     # of products; parameters are float32 in training
