@@ -1,4 +1,4 @@
-"""What a directory of training data holds: `manifest.json`, written last, makes it complete."""
+"""What a directory of training data holds: `manifest.json`, written last, completes it."""
 
 import dataclasses
 import hashlib
@@ -29,14 +29,14 @@ class TokenSpec:
     n_codebooks: int
     codebook_size: int
     frame_rate_hz: Fraction
-    semantic_vocab_size: int  # of what made the tokens; a model may have room for more
+    semantic_vocab_size: int  # of the tokens' source; a model may have room for more
     semantic_rate_hz: Fraction
     text_vocab_sha256: str
-    codebooks_sha256: str | None = None  # of the vectors that codes stand for; None: any
+    codebooks_sha256: str | None = None  # of the vectors that codes stand for; None fits any
 
     @classmethod
     def of(cls, cfg: BarkConfig, tokenizer: Tokenizer, codec: Params | None = None) -> "TokenSpec":
-        """That of a model; with the parameters of its codec also what the codes stand for."""
+        """The spec of a model; given the codec's parameters, it covers what codes stand for too."""
         return cls(
             sample_rate=cfg.sample_rate,
             n_codebooks=cfg.tokens.n_fine_codebooks,
@@ -120,13 +120,13 @@ def _fits(name: str, ours: Any, theirs: Any) -> bool:
 
 
 def _codebooks_sha256(codec: Params) -> str:
-    """Training the decoder alone keeps it; training the whole codec changes it."""
+    """A hash that training the decoder alone keeps, and training the whole codec changes."""
     vectors_QVL = np.asarray(codec["quantizer"]["embed"], np.float32)
     return hashlib.sha256(vectors_QVL.tobytes()).hexdigest()
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Makes `directory` complete."""
+    """Completes `directory`."""
     content = {
         "format": FORMAT,
         **to_dict(manifest),
@@ -136,7 +136,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
-    """Reads `manifest.json` and looks whether the files that it lists are there in full.
+    """Reads `manifest.json` and checks that the files it lists are there in full.
 
     Raises:
       FileNotFoundError: no complete data here, or a file is missing.

@@ -63,7 +63,7 @@ def write_shards(
 class RecordSource(Sequence[Record]):
     """The records of one split, in any order and from any thread; pickles as its file names.
 
-    A record costs about 0.1 ms, so nothing is kept: the system's page cache holds what is hot.
+    Reading a record takes about 0.1 ms, so nothing is cached here beyond the system's page cache.
     """
 
     def __init__(self, directory: Path, manifest: Manifest, split: str, with_audio: bool) -> None:
@@ -86,7 +86,7 @@ class RecordSource(Sequence[Record]):
     @overload
     def __getitem__(self, index: slice) -> list[Record]: ...
     def __getitem__(self, index: int | slice) -> Record | list[Record]:
-        """Raises IndexError behind the end, ValueError where the file is damaged."""
+        """Raises IndexError past the end, ValueError where the file is damaged."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         position = range(len(self))[index]
@@ -142,13 +142,13 @@ def open_source(
 def _data_source(
     directory: Path, shards: Sequence[Shard]
 ) -> array_record_data_source.ArrayRecordDataSource:
-    # With the range of its records said, no file is opened before it is read.
+    # With the range of its records given, a file is not opened before it is read.
     paths = [f"{directory / shard.file}[0:{shard.n_records}]" for shard in shards]
     return array_record_data_source.ArrayRecordDataSource(paths)
 
 
 def _write_file(path: Path, packed: Sequence[bytes], compression: str) -> None:
-    """Writes beside `path`, then renames."""
+    """Writes to a file beside `path`, then renames it."""
     with replacing(path) as partial:
         try:
             # One thread: more would compete with the workers that read audio.
@@ -158,7 +158,7 @@ def _write_file(path: Path, packed: Sequence[bytes], compression: str) -> None:
             for record in packed:
                 writer.write(record)
             writer.close()
-        except RuntimeError as error:  # that is how the library reports a full disk
+        except RuntimeError as error:  # how the library reports a full disk
             raise OSError(f"cannot write {path}: {error}") from error
 
 
@@ -188,5 +188,5 @@ def _unpack(packed: bytes) -> dict[str, Any]:
 
 
 def _narrow(codes: np.ndarray) -> np.ndarray:
-    """Half the bytes for every codebook in use."""
+    """As int16 where the codes fit, to halve the bytes."""
     return codes.astype(np.int16 if codes.max(initial=0) < 1 << 15 else np.int32)

@@ -1,4 +1,4 @@
-"""Clips to codes in batches of few shapes."""
+"""Clips to codes, in batches of few different shapes."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,10 +9,10 @@ from bark_jax.stages.codec import BUCKET
 
 
 def plan_batches(lengths: Sequence[int], bucket: int, most: int) -> list[list[int]]:
-    """Which rows to encode together: the longest first, beside each other what is alike.
+    """Which rows to encode together: the longest first, rows of similar length side by side.
 
-    A batch has as many rows as fit into `most` samples when each takes the longest one's whole
-    buckets, so that each number of buckets is compiled once.
+    A batch has as many rows as fit into `most` samples when each is padded to the longest one's
+    whole buckets, so that each number of buckets is compiled once.
 
     Args:
       lengths: samples of each row.

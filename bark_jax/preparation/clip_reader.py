@@ -1,6 +1,6 @@
-"""Reads recordings in worker processes, ahead of whoever needs them.
+"""Reads recordings in worker processes, before they are needed.
 
-Nothing here imports JAX: a worker is then a small process, and starts in a second.
+Nothing here imports JAX, so that a worker is a small process and starts in a second.
 """
 
 import collections
@@ -22,7 +22,7 @@ from bark_jax.preparation.corpus import Skipped, Utterance
 from bark_jax.preparation.semantic_sources import SemanticSource
 
 ROWS_PER_DRAW = 64
-ROWS_PER_JOB = 8  # a job carries the tokenizer, so it should be worth the way
+ROWS_PER_JOB = 8  # a job carries the tokenizer, so it should be worth sending
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class ReadClip:
 
     audio: np.ndarray  # (S,) int16
     begin_s: float  # where it begins in the recording
-    semantic: np.ndarray | None  # (N,) int32; None where nobody asked
+    semantic: np.ndarray | None  # (N,) int32; None without a source
 
 
 def read_rows(
@@ -41,7 +41,7 @@ def read_rows(
     import librosa  # noqa: F401  the limit below holds for libraries that are loaded
     import threadpoolctl
 
-    # One thread: the other cores have workers of their own, and sums keep their order.
+    # One thread: the other cores have their own workers, and sums keep their order.
     with threadpoolctl.threadpool_limits(1):
         return [_read_row(utterance, clip, source) for utterance in utterances]
 
@@ -55,7 +55,7 @@ class ClipReader:
             raise ValueError(f"workers={workers} is less than 0")
         self._clip = clip
         n_workers = _n_cores() if workers is None else workers
-        # Spawned, as a fork of a process that runs JAX may hang.
+        # Spawned: a fork of a process that runs JAX may hang.
         context = multiprocessing.get_context("spawn")
         self._pool = (
             ProcessPoolExecutor(n_workers, context, initializer=_end_with_parent)
@@ -73,7 +73,7 @@ class ClipReader:
     def read(
         self, parts: Sequence[Sequence[Utterance]], source: SemanticSource | None
     ) -> Iterator[list[ReadClip | Skipped]]:
-        """Yields the results of one part after the other; the next part is read meanwhile.
+        """Yields the results part by part; the next part is read meanwhile.
 
         Raises:
           RuntimeError: a worker died.
@@ -91,7 +91,7 @@ class ClipReader:
     def draw(
         self, utterances: Sequence[Utterance], seconds: float
     ) -> list[tuple[Utterance, ReadClip]]:
-        """As many clips as make about `seconds`, drawn by their ids alone; bad ones passed over."""
+        """Clips of about `seconds` in all, drawn by their ids alone; unusable ones are left out."""
         drawn = sorted(utterances, key=lambda each: hashlib.sha256(f"~{each.id}".encode()).digest())
         parts = [drawn[i : i + ROWS_PER_DRAW] for i in range(0, len(drawn), ROWS_PER_DRAW)]
         clips: list[tuple[Utterance, ReadClip]] = []
@@ -116,12 +116,12 @@ class ClipReader:
 
 
 def _n_cores() -> int:
-    """That this process may use; macOS does not say."""
+    """Cores that this process may use, all of them on macOS, which does not say."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _end_with_parent() -> None:
-    """In a worker: a parent that is killed cannot end its workers, which would wait for ever."""
+    """Run in a worker: a killed parent cannot end its workers, which would wait for ever."""
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
@@ -148,7 +148,7 @@ def _read_row(
     try:
         read = read_clip(utterance.audio, clip)
         stored = quantize_audio(read.audio)
-        # Tokens and codes are those of the audio that is kept.
+        # Tokens and codes are made from the audio as it is stored.
         heard = Clip(restore_audio(stored), read.begin_s)
         semantic = source.tokens(utterance, heard, clip.sample_rate) if source else None
         return ReadClip(stored, read.begin_s, semantic)

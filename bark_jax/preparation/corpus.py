@@ -1,4 +1,4 @@
-"""The list of recordings that a user hands in: JSON Lines or CSV, one utterance a row."""
+"""The user's list of recordings: JSON Lines or CSV, one utterance per row."""
 
 import csv
 import dataclasses
@@ -25,7 +25,7 @@ class Phone:
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-    """One row. Paths are those of the row, taken from the folder that the list lies in."""
+    """One row. Its paths are relative to the folder of the list."""
 
     id: str
     audio: Path
@@ -37,7 +37,7 @@ class Utterance:
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """What was left out."""
+    """A row that was left out."""
 
     id: str
     reason: str
@@ -49,7 +49,7 @@ class Corpus:
 
     utterances: tuple[Utterance, ...]
     skipped: tuple[Skipped, ...]  # rows that could not be understood
-    unused_fields: tuple[str, ...]  # columns that mean nothing here
+    unused_fields: tuple[str, ...]  # columns that are not read
     sha256: str  # of the file
 
 
@@ -103,7 +103,7 @@ def read_corpus(path: Path) -> Corpus:
 def read_phones(value: str | Sequence[Any]) -> tuple[Phone, ...]:
     """Time-stamped phones from "pau:0.16 hh:0.25 …" or [["pau", 0.16], …]: names with ends [s].
 
-    The first begins at 0 s, each other one where the one before it ends.
+    The first begins at 0 s, every other one where the one before it ends.
 
     Raises:
       ValueError: an end is not a number or not later than the one before.

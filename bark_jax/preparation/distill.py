@@ -34,7 +34,7 @@ class DistillSettings:
     voice: str | None = None  # for lines that do not say
     seed: int = 0  # plus the line's number
     sampling: dict[str, Any] = dataclasses.field(default_factory=dict)  # as in `Bark.generate`
-    require_eos: bool = True  # skip speech that the model did not bring to an end itself
+    require_eos: bool = True  # skip speech that the model did not end by itself
     min_s: float = 0.1
     eval_share: float = 0.02
     keep_audio: bool = True
@@ -43,7 +43,7 @@ class DistillSettings:
 
 
 def distill(settings: DistillSettings) -> Manifest:
-    """Writes a directory of training data. The same call goes on where a killed one stopped.
+    """Writes a directory of training data. The same call resumes where a killed one stopped.
 
     Raises:
       OSError: a file cannot be read or written, or the disk is full; what is finished stays.
@@ -109,7 +109,7 @@ def _result(
 
 
 def _facts(settings: DistillSettings, lines: Sequence[Line], bark: Bark) -> dict[str, Any]:
-    """What the records depend on. How many rows are spoken at a time is not among it."""
+    """What the records depend on; the number of rows spoken at a time is not part of it."""
     content = json.dumps([dataclasses.asdict(line) for line in lines])
     return {
         "program": "distill_data/1",

@@ -1,4 +1,4 @@
-"""What preparing data asks of the model that they are for."""
+"""What preparing data needs from the model that they are for."""
 
 import dataclasses
 import hashlib
@@ -11,12 +11,12 @@ from bark_jax.params import flatten
 from bark_jax.pipeline import Bark
 from bark_jax.text import piece_ids
 
-HEAD_VALUES = 4096  # of each array, that tell a whole model from others
+HEAD_VALUES = 4096  # of each array, which tell a model from others
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelSource:
-    """Which model; of the one that data are for, codec, text vocabulary and tokens matter."""
+    """Which model. Data depend on its codec, its text vocabulary and its token layout."""
 
     source: str  # as in `Bark.from_pretrained`
 
@@ -38,13 +38,13 @@ def text_ids(bark: Bark, text: str) -> np.ndarray:
 
 
 def token_spec(bark: Bark) -> TokenSpec:
-    """What the numbers of records mean that this model's parts make."""
+    """What the numbers mean in records made with this model."""
     with bark.runner.params["codec"].on_device() as params:
         return TokenSpec.of(bark.config, bark.runner.tokenizer, params)
 
 
 def codec_sha256(bark: Bark) -> str:
-    """Tells the codec that makes codes from others, by all parameters that encode."""
+    """A hash of the codec's parameters that make codes: all but the decoder's."""
     digest = hashlib.sha256()
     with bark.runner.params["codec"].on_device() as params:
         for part in ("encoder", "quantizer"):
@@ -55,7 +55,7 @@ def codec_sha256(bark: Bark) -> str:
 
 
 def model_sha256(bark: Bark) -> str:
-    """Tells a model from others by the beginning of every array: training changes them all."""
+    """A hash of the beginning of every array of a model, enough since training changes them all."""
     digest = hashlib.sha256()
     for stage in STAGES:
         with bark.runner.params[stage].on_device() as params:

@@ -49,7 +49,7 @@ class PrepareSettings:
     semantic: SemanticSettings
     clip: ClipLimits = ClipLimits()
     eval_share: float = 0.02
-    keep_audio: bool = True  # training the codec needs it, and samples beside the original do
+    keep_audio: bool = True  # needed to train the codec, and for samples beside the original
     chunk_rows: int = 256  # recordings per shard
     workers: int | None = None  # processes that read audio; None: one per core; 0: none apart
     batch_s: float = 32.0  # audio that the encoder gets at a time
@@ -60,9 +60,9 @@ class PrepareSettings:
 
 
 def prepare(settings: PrepareSettings) -> Manifest:
-    """Writes a directory of training data. The same call goes on where a killed one stopped.
+    """Writes a directory of training data. The same call resumes where a killed one stopped.
 
-    What comes out does not depend on `workers`.
+    The result does not depend on `workers`.
 
     Raises:
       OSError: a file cannot be read or written, or the disk is full; what is finished stays.
@@ -179,7 +179,7 @@ def _trained_source(
     reader: ClipReader,
     bark: Bark,
 ) -> Sound:
-    """The tokenizer that this run, or the one that it goes on from, has trained."""
+    """The tokenizer trained by this run, or by the one that it resumes."""
     folder = builder.kept(TOKENIZER_DIR)
     if not folder.is_dir():
         rows = [row for chunk in chunks if chunk.split == "train" for row in chunk.rows]

@@ -29,8 +29,8 @@ class SemanticSettings:
     """Where semantic tokens come from.
 
     "arrays": the corpus's own .npy files. "kmeans": a tokenizer trained here, or a saved one.
-    "phones": the corpus's own time-stamped phones; which token stands for which is the model's to
-    say, or follows from those that occur. "tokenizer": any saved tokenizer.
+    "phones": the corpus's own time-stamped phones; the model says which token stands for which, or
+    else it follows from those that occur. "tokenizer": any saved tokenizer.
     """
 
     kind: str = "kmeans"
@@ -58,7 +58,7 @@ def choose_source(
     """The source of semantic tokens, None if it has to be trained first, and what it depends on.
 
     Args:
-      phones: those that the model's tokens are thirds of; () if it knows of none.
+      phones: those that the model's tokens are thirds of; () if it names none.
     Raises:
       FileNotFoundError, ValueError: the tokenizer cannot be read, or does not fit the layout.
     """
@@ -93,7 +93,7 @@ def train_here(
     sample_rate: int,
     layout: TokenLayout,
 ) -> KMeansTokenizer:
-    """A k-means tokenizer for these utterances: as many as make `train_s`, drawn by their ids.
+    """A k-means tokenizer trained on `train_s` of these utterances, drawn by their ids.
 
     Raises:
       ValueError: there is too little sound.

@@ -34,7 +34,7 @@ class FeatureConfig:
 
 
 def n_tokens(n_samples: int, sample_rate: int, rate_hz: Fraction) -> int:
-    """Tokens that a clip has room for, but at least one."""
+    """Tokens that fit into a clip, but at least one."""
     return max(1, int(n_samples * rate_hz / sample_rate))
 
 

@@ -30,7 +30,7 @@ class SemanticSource(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Arrays:
-    """Arrays of the user's own, for whole recordings: the part that the clip covers."""
+    """The user's own arrays for whole recordings, cut to the part that the clip covers."""
 
     vocab_size: int
     rate_hz: Fraction
@@ -71,7 +71,7 @@ class Phones:
 
 @dataclasses.dataclass(frozen=True)
 class Sound:
-    """What a tokenizer hears."""
+    """The tokens that a tokenizer makes of the audio."""
 
     tokenizer: SemanticTokenizer
 
@@ -86,7 +86,7 @@ class Sound:
 def _load_vector(path: Path) -> np.ndarray:
     """The array (N,) in an .npy file."""
     try:
-        # Mapped, so that a header that lies cannot ask for memory.
+        # Mapped, so that a false header cannot make it allocate memory.
         array = np.load(path, allow_pickle=False, mmap_mode="r")
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"semantic: {path} is not an .npy file of numbers: {error}") from error

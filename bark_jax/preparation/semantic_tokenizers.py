@@ -26,7 +26,7 @@ STATES_PER_PHONE = 3  # beginning, middle, end
 
 
 class SemanticTokenizer(Protocol):
-    """What `prepare_data` needs of one."""
+    """What `prepare_data` needs of a tokenizer."""
 
     @property
     def vocab_size(self) -> int: ...
@@ -48,7 +48,7 @@ class Scaling:
 
     @classmethod
     def of(cls, vectors: np.ndarray) -> "Scaling":
-        """That of vectors (N, F)."""
+        """The scaling of vectors (N, F)."""
         return cls(vectors.mean(axis=0), np.maximum(vectors.std(axis=0), 1e-5))
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
@@ -57,7 +57,7 @@ class Scaling:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class KMeansTokenizer:
-    """The nearest of a set of centres is the token."""
+    """A frame's token is the nearest of a set of centres."""
 
     config: FeatureConfig
     scaling: Scaling
@@ -79,7 +79,7 @@ class KMeansTokenizer:
         return distance.argmin(axis=1).astype(np.int32)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Settings and arrays; `load_tokenizer` puts them together again."""
+        """Settings and arrays, from which `load_tokenizer` restores the tokenizer."""
         arrays = {"mean": self.scaling.mean, "std": self.scaling.std, "centres": self.centres}
         return {"features": to_dict(self.config)}, arrays
 
@@ -146,7 +146,7 @@ KINDS = {"kmeans": KMeansTokenizer, "phones": PhoneTokenizer}
 
 
 def weighted(vectors: np.ndarray, cfg: FeatureConfig) -> np.ndarray:
-    """Scaled features as k-means weighs them: loudness less, slopes more than the shape."""
+    """Scaled features as k-means weighs them: loudness less than the shape, slopes more."""
     weights = np.ones(cfg.n_features, np.float32)
     weights[0] = 0.5
     weights[cfg.n_mfcc :] = 1.5
@@ -154,7 +154,7 @@ def weighted(vectors: np.ndarray, cfg: FeatureConfig) -> np.ndarray:
 
 
 def phone_tokens(phones: Sequence[Phone], times_s: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Tokens (N,) int32 of a reference alignment at times (N,); behind its end the last phone's.
+    """Tokens (N,) int32 of a reference alignment at times (N,); after its end the last phone's.
 
     Raises:
       ValueError: there are no phones, or one is not among `names`.

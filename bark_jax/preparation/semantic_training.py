@@ -72,7 +72,7 @@ def train_phones(
     Args:
       alignments: the phones of each clip, from its beginning.
     Returns:
-      the tokenizer, and the share of right frames among a tenth that it was not trained on.
+      the tokenizer, and the share of right frames in the tenth that it was not trained on.
     Raises:
       ValueError: there are no clips, or a clip has no phones.
     """

@@ -1,9 +1,9 @@
-"""Writes a directory of training data chunk by chunk, so that a killed run can go on.
+"""Writes a directory of training data chunk by chunk, so that a killed run can be resumed.
 
 OUT/progress/settings.json           what the unfinished data are made with
 OUT/progress/train-00000.json …      one per finished chunk: its shards, counts and what was skipped
-OUT/progress/keep/…                  what moves into OUT with the end, such as a new tokenizer
-OUT/skipped.jsonl, OUT/manifest.json written at the end, when progress/ goes
+OUT/progress/keep/…                  what moves into OUT at the end, such as a new tokenizer
+OUT/skipped.jsonl, OUT/manifest.json written at the end, when progress/ is removed
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Chunk(Generic[T]):
-    """Rows that become one shard. Which rows does not depend on how the work is shared out."""
+    """Rows that become one shard, the same however the work is shared out."""
 
     split: str
     index: int
@@ -55,7 +55,8 @@ def plan_chunks(rows: Mapping[str, T], *, eval_share: float, chunk_rows: int) ->
 
     Args:
       rows: id -> row.
-      eval_share: about this share is kept for evaluation; at least one row unless 0 or all alone.
+      eval_share: about this share is kept for evaluation; at least one row, unless it is 0 or
+        there is only one row.
     """
     if not 0 <= eval_share < 1:
         raise ValueError(f"eval_share={eval_share} is not in [0, 1)")
@@ -108,12 +109,12 @@ class ShardBuilder:
             (self.out / LOCK_FILE).unlink(missing_ok=True)
 
     def kept(self, name: str) -> Path:
-        """Where something is, or is to be put, that belongs to the data beside the shards."""
+        """The place of something that belongs to the data beside the shards, there or not yet."""
         done, under_way = self.out / name, self._progress / KEEP_DIR / name
         return done if done.exists() else under_way
 
     def finished(self) -> Manifest | None:
-        """What an earlier run has completed."""
+        """The data, if an earlier run has completed them."""
         return read_manifest(self.out) if (self.out / MANIFEST_FILE).is_file() else None
 
     def todo(self, chunks: Sequence[Chunk[T]]) -> list[Chunk[T]]:
@@ -148,10 +149,10 @@ class ShardBuilder:
 
         Args:
           spec: what the numbers in the records mean.
-          skipped: rows that never came into a chunk.
+          skipped: rows that were never part of a chunk.
         Raises:
-          ValueError: not one training record was made. What was finished is taken back, so that
-            the same command can try anew.
+          ValueError: not one training record was made. What was finished is removed, so that the
+            same command can try again.
         """
         counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
         shards: list[Shard] = []
@@ -189,7 +190,7 @@ class ShardBuilder:
         return self._progress / f"{chunk.name}.json"
 
     def _check_settings(self) -> None:
-        """Takes over unfinished data only if they are made alike."""
+        """Continues unfinished data only if they were begun with the same settings."""
         manifest = self.finished()
         path = self._progress / SETTINGS_FILE
         if manifest is not None:
@@ -223,7 +224,7 @@ def _counts(records: Sequence[Record]) -> dict[str, int]:
 
 
 def _place(name: str) -> float:
-    """Where an id falls in [0, 1), evenly and for ever."""
+    """A fixed number in [0, 1) for an id, evenly distributed over ids."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
 
 

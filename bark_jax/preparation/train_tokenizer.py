@@ -48,8 +48,8 @@ def train_tokenizer(
     """Reads recordings, trains, saves.
 
     Returns:
-      the tokenizer, and of k-means the share of variance left unexplained, of phones the share of
-      right frames in recordings that it was not trained on.
+      the tokenizer, and for k-means the share of variance left unexplained, for phones the share
+      of right frames in recordings that it was not trained on.
     Raises:
       ValueError: a setting is out of its range, or the corpus has too little of what is needed.
       OSError: a file cannot be read or written.
@@ -82,5 +82,5 @@ def train_tokenizer(
 
 
 def _shifted(phones: tuple[Phone, ...], begin_s: float) -> list[Phone]:
-    """Times from the beginning of the clip, not of the recording."""
+    """The phones with times from the beginning of the clip instead of the recording."""
     return [Phone(each.name, each.begin_s - begin_s, each.end_s - begin_s) for each in phones]
