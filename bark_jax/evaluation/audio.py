@@ -1,4 +1,4 @@
-"""Numbers that describe a recording without knowing what it says."""
+"""Metrics of a recording that do not depend on its words."""
 
 import itertools
 import math
@@ -10,7 +10,7 @@ from bark_jax.evaluation.pitch import pitch_of
 
 FRAME_S, HOP_S = 0.04, 0.01  # for silence and flatness
 SILENT_BELOW_DB = 40.0  # under the loudest frame
-SILENT_LEVEL = 1e-3  # RMS [-60 dBFS]; all below it is silence, however loud the rest
+SILENT_LEVEL = 1e-3  # RMS [-60 dBFS]; anything below is silence, however loud the rest
 MIN_PAUSE_S = 0.1  # shorter gaps are parts of words
 MIN_LOUDNESS_S = 0.4  # one block of BS.1770
 
@@ -21,7 +21,7 @@ def audio_metrics(audio: np.ndarray, sample_rate: int, *, with_pitch: bool = Tru
     Args:
       audio: (S,) float in -1 … 1; S may be 0.
       sample_rate: of the audio [Hz].
-      with_pitch: pitch takes most of the time.
+      with_pitch: measures pitch too, which takes most of the time.
     Returns:
       Plain numbers by name, None where there is nothing to measure. Seconds end in `_s`, shares
       of the whole in `_share`.
@@ -48,7 +48,7 @@ def audio_metrics(audio: np.ndarray, sample_rate: int, *, with_pitch: bool = Tru
 
 
 def loudness(audio: np.ndarray, sample_rate: int) -> float | None:
-    """Integrated loudness [LUFS] by ITU-R BS.1770-4; None for silence and what is too short."""
+    """Integrated loudness [LUFS] by ITU-R BS.1770-4; None if the audio is silent or too short."""
     import pyloudnorm
 
     if len(audio) < MIN_LOUDNESS_S * sample_rate:
@@ -58,7 +58,7 @@ def loudness(audio: np.ndarray, sample_rate: int) -> float | None:
 
 
 def sounding_spans(audio: np.ndarray, sample_rate: int) -> list[tuple[float, float]]:
-    """Begin and end [s] of what is not silent; pauses under `MIN_PAUSE_S` are bridged."""
+    """Begin and end [s] of the parts with sound; pauses under `MIN_PAUSE_S` are bridged."""
     import librosa
 
     frame, hop = round(FRAME_S * sample_rate), round(HOP_S * sample_rate)
@@ -90,7 +90,7 @@ def silence(spans: list[tuple[float, float]], duration_s: float) -> dict[str, fl
 def spectral_flatness(
     audio: np.ndarray, spans: list[tuple[float, float]], sample_rate: int
 ) -> float | None:
-    """Mean over sounding frames: near 0 for a tone, towards 1 for white noise."""
+    """Mean over sounding frames: near 0 for a tone, about 0.56 for white noise."""
     import librosa
 
     hop = round(HOP_S * sample_rate)

@@ -1,7 +1,7 @@
 """How sure the model was at every step: the entropy of the distribution that it drew from.
 
-A scoring pass over finished tokens, so that drawing them pays nothing for it: one call of the
-semantic model, and one of the coarse model per window. The fine stage draws all frames of a
+A scoring pass over finished tokens, so that drawing them costs no more: one call of the semantic
+model, and one of the coarse model per window. The fine stage draws all frames of a
 codebook at once and has no steps.
 """
 
@@ -28,7 +28,7 @@ from bark_jax.text import encode_text
 
 
 def semantic_entropy(bark: Bark, made: Generation, voice: Any = None) -> np.ndarray:
-    """Entropy [bit] of each draw (N,) float32; the draw of the end token is not among them.
+    """Entropy [bit] of each draw (N,) float32, without the draw of the end token.
 
     Args:
       made: from `bark.generate`, with its text and sampling values.
@@ -41,7 +41,7 @@ def semantic_entropy(bark: Bark, made: Generation, voice: Any = None) -> np.ndar
     n_steps = len(made.semantic)
     if not n_steps:
         return np.zeros(0, np.float32)
-    fed = np.zeros(round_up(n_steps), np.int32)  # few lengths compile
+    fed = np.zeros(round_up(n_steps), np.int32)  # few lengths to compile
     fed[: n_steps - 1] = made.semantic[:-1]
     sampling = made.settings["sampling"]["semantic"]
     with runner.params["semantic"].on_device() as params:

@@ -1,7 +1,7 @@
-"""What a recording says, by a judge that has nothing to do with the model that spoke it.
+"""What a recording says, by a judge independent of the model that spoke it.
 
-A recogniser is a function (audio, sample rate) -> text. Two come with the package, each behind an
-import of its own; anything else is named as `module:function`.
+A recogniser is a function (audio, sample rate) -> text. Two come with the package, each imported
+only when used; any other is named as `module:function`.
 """
 
 import functools
@@ -17,7 +17,7 @@ Recognizer = Callable[[np.ndarray, int], str]
 
 
 def make_recognizer(name: str) -> Recognizer:
-    """The recogniser of a name.
+    """The recogniser with this name.
 
     Args:
       name: "pocketsphinx" (English, offline, its model is inside the package);
@@ -57,7 +57,7 @@ def transcribe(audio: np.ndarray, sample_rate: int) -> str:
     if not samples.any():
         return ""
     decoder = _pocketsphinx()
-    decoder.reinit_feat()  # forgets the mean that it has adapted to
+    decoder.reinit_feat()  # forgets the feature mean that it has adapted to
     decoder.start_utt()
     pcm = (samples.clip(-1, 1) * 32767).round().astype("<i2")
     decoder.process_raw(pcm.tobytes(), full_utt=True)

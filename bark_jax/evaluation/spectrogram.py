@@ -26,7 +26,7 @@ def mel_db(audio: np.ndarray, sample_rate: int) -> np.ndarray:
         n_mels=N_MELS,
         fmax=min(HIGHEST_HZ, sample_rate / 2),
     )
-    # The floor keeps silence dark: the loudest point of a silent recording is nothing to scale by.
+    # The floor keeps silence dark: a silent recording must not be scaled by its loudest point.
     loudest = max(float(power.max()), 1e-4)
     decibels = librosa.power_to_db(power, ref=loudest, amin=1e-12, top_db=None) + RANGE_DB
     return np.clip(decibels, 0, RANGE_DB)[:, : 1 + len(audio) // hop]

@@ -1,4 +1,4 @@
-"""Numbers that describe the tokens of a generation: how many, how fast, how repetitive."""
+"""Metrics of the tokens of a generation: how many, how fast, how repetitive."""
 
 from typing import Any
 
@@ -30,13 +30,13 @@ def token_metrics(made: Generation) -> dict[str, Any]:
 
 
 def repeat_share(tokens_QT: np.ndarray) -> float | None:
-    """Of all steps but the first, the share that equals the step before."""
+    """The share of all steps but the first that equal the step before."""
     is_repeat_T = _repeats(tokens_QT)
     return float(is_repeat_T.mean()) if is_repeat_T.size else None
 
 
 def longest_run(tokens_QT: np.ndarray) -> int:
-    """Steps of the longest run of equal tokens."""
+    """The length in steps of the longest run of equal tokens."""
     if not tokens_QT.shape[1]:
         return 0
     ends = np.flatnonzero(~_repeats(tokens_QT)) + 1
@@ -45,7 +45,7 @@ def longest_run(tokens_QT: np.ndarray) -> int:
 
 
 def finish_reasons(made: Generation) -> dict[str, str]:
-    """Why each stage stopped. Behind the semantic one, lengths follow from the input."""
+    """Why each stage stopped. After the semantic stage, lengths follow from the input."""
     rest = "input_done" if made.semantic.size else "no_input"
     return {"semantic_finish": made.finish_reason, "coarse_finish": rest, "fine_finish": rest}
 

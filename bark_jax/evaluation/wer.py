@@ -1,4 +1,4 @@
-"""Word error rate: how many words have to change to turn what was heard into what was meant."""
+"""Word error rate: how many words differ between what was heard and what was meant."""
 
 import re
 import unicodedata
@@ -7,7 +7,7 @@ import unicodedata
 def normalize(text: str) -> str:
     """Lower case, no punctuation, no [stage directions], single spaces.
 
-    Apostrophes inside words stay: "don't" is one word, and not "dont".
+    Apostrophes inside words stay: "don't" is not "dont".
 
     >>> normalize("Don't — [laughs] 'stop' NOW!")
     "don't stop now"

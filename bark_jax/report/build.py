@@ -27,13 +27,13 @@ from bark_jax.sweeps.results import Row, gather, write_results
 
 
 def build(sweep_dir: Path, out: Path | None = None) -> Path:
-    """Makes the report anew; returns its page.
+    """Writes the report, in place of an earlier one; returns its page.
 
     Args:
       sweep_dir: the folder of a sweep, under way or ended.
       out: where the report goes; `sweep_dir/report` if not given.
     Raises:
-      ValueError: there are no results, or `out` is there and is not a report.
+      ValueError: there are no results, or `out` exists and is not a report.
     """
     rows = gather(sweep_dir) if sweep_dir.is_dir() else []
     if not rows:

@@ -1,4 +1,4 @@
-"""What the metrics are called, what they are measured in, and what they tell."""
+"""Labels of the metrics: name, unit, and what they tell."""
 
 LABELS: dict[str, tuple[str, str, str]] = {  # name: (label, unit, what it tells)
     "wer": ("word error rate", "", "wrong, missing and added words over words meant"),
@@ -30,7 +30,7 @@ STAGE_LABELS = {
 
 
 def label_of(name: str) -> dict[str, str]:
-    """Label, unit and help of a metric; its own name where nothing better is known."""
+    """Label, unit and help of a metric; its own name if it has no label."""
     stage, _, rest = name.partition("_")
     label, unit, text = LABELS.get(name) or STAGE_LABELS.get(rest) or (name, "", "")
     if name not in LABELS and rest in STAGE_LABELS:

@@ -28,8 +28,8 @@ def generate_batched(
     """Yields (index, result) of every point as it is ready, `batch_rows` under way at a time.
 
     Points of one model differ only in values that the compiled programs take as arguments, and so
-    share them. A point with a text or a voice that cannot be used gives its error, and so do all
-    points of a model that cannot be loaded or run.
+    share those programs. The result of a point whose text or voice cannot be used is its error, as
+    it is for all points of a model that cannot be loaded or run.
     """
     for model in dict.fromkeys(point.model for point in points):
         group = [index for index, point in enumerate(points) if point.model == model]
@@ -38,7 +38,7 @@ def generate_batched(
             for index, made in _generate_group(load, model, points, group, batch_rows):
                 left.discard(index)
                 yield index, made
-        except Exception as error:  # recorded with each point that it has hit
+        except Exception as error:  # recorded with each point that it hit
             for index in sorted(left):
                 yield index, error
 

@@ -1,4 +1,4 @@
-"""All that can be checked before the first point runs, and which points have to run."""
+"""Everything that can be checked before the first point runs, and which points have to run."""
 
 import importlib.util
 import shutil
@@ -23,7 +23,7 @@ def plan(points: Sequence[PointSettings], sweep_dir: Path) -> list[str | None]:
     Raises:
       ValueError: no points, points that are equal, results of another version, too little disk.
       ImportError: a package that the metrics need is missing.
-      OSError: a model cannot be had.
+      OSError: a model cannot be found or downloaded.
     """
     if not points:
         raise ValueError("the sweep has no points: one of its fields has no values")
@@ -47,7 +47,7 @@ def plan(points: Sequence[PointSettings], sweep_dir: Path) -> list[str | None]:
 
 
 def check_disk(folder: Path, n_bytes: int) -> None:
-    """Refuses to begin where the disk will be full.
+    """Refuses to start a sweep that would fill the disk.
 
     Raises:
       ValueError: less than `n_bytes` are free where `folder` lies.
@@ -86,7 +86,7 @@ def _check_installed(points: Sequence[PointSettings]) -> None:
 
 
 def _find(model: ModelSettings) -> Path:
-    """Downloads and converts too, once, before several processes want the model."""
+    """The model's directory; downloaded and converted once, before several processes need it."""
     return resolve_model(
         model.source, revision=model.revision, local_files_only=model.local_files_only
     )

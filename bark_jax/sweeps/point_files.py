@@ -4,7 +4,7 @@ audio.wav       32-bit float, settings inside
 tokens.npz      semantic, coarse and fine tokens; a voice for later generations
 entropy.npz     bits per step, if asked for
 metrics.json    settings, metrics, versions; written last: a folder that has it is complete
-error.json      in its place for a point that failed
+error.json      instead of metrics.json, for a point that failed
 """
 
 METRICS_FILE, ERROR_FILE = "metrics.json", "error.json"

@@ -1,4 +1,4 @@
-"""One progress bar for a whole sweep, whichever processes on whichever machines make its points."""
+"""One progress bar for a whole sweep, even if several processes or machines make its points."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ LOOK_EVERY_S = 0.5
 def watching(folders: Sequence[Path]) -> Iterator[None]:
     """Shows points done, seconds of audio and time left on stderr, if that is a terminal.
 
-    It looks at what has been written, since launchers say nothing until all is done.
+    It looks at what has been written, since launchers report nothing until everything is done.
     """
     if not sys.stderr.isatty():
         yield

@@ -36,7 +36,7 @@ def _version(package: str) -> str | None:
 
 
 def git(*command: str) -> str | None:
-    """What git says of the checkout that this package lies in; None if there is none."""
+    """What git prints about the checkout that this package is in; None if there is none."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""Writes the folder of one point; what it holds stands in point_files.py."""
+"""Writes the folder of one point; point_files.py says what it holds."""
 
 import traceback
 from pathlib import Path
@@ -47,7 +47,7 @@ def record(bark: Bark, made: Generation, point: PointSettings, folder: Path) -> 
 def track_point(
     point: PointSettings, made: Generation, metrics: dict[str, Any], folder: Path
 ) -> None:
-    """A run of the tracker for one point."""
+    """Reports one point to the tracker, as a run of its own."""
     tracker = make_tracker(point.tracking, folder, point.flat(), point.key())
     tracker.log({k: v for k, v in metrics.items() if isinstance(v, int | float)}, step=0)
     if made.audio.size:
@@ -68,7 +68,7 @@ def record_failure(point: PointSettings, error: Exception, folder: Path) -> None
 
 
 def clear(folder: Path) -> None:
-    """Removes the results of an earlier run, first of all what says that it is complete."""
+    """Removes the results of an earlier run, starting with the file that marks them complete."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in RESULT_FILES:
         (folder / name).unlink(missing_ok=True)

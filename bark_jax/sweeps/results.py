@@ -1,6 +1,6 @@
 """The folder of a sweep: one folder per point, and what sums them up.
 
-KEY/             one per point, named by the key of its settings; see files.py
+KEY/             one per point, named by the key of its settings; see point_files.py
 sweep.json       format, version, an id, and the keys in the order in which they were asked for
 results.jsonl    one row per point: settings, metrics, or the error
 """
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 def open_sweep(sweep_dir: Path, keys: Sequence[str]) -> None:
-    """Notes the points of a sweep, behind those that the folder knows already.
+    """Notes the points of a sweep, after those that the folder already lists.
 
     Raises:
       ValueError: the folder holds results of another version, which may not be mixed.
@@ -46,7 +46,7 @@ def open_sweep(sweep_dir: Path, keys: Sequence[str]) -> None:
 
 
 def sweep_id(sweep_dir: Path) -> str:
-    """Names a sweep for good, however often it is resumed or moved."""
+    """The permanent name of a sweep, however often it is resumed or moved."""
     return (_read(sweep_dir / SWEEP_FILE) or {})["id"]
 
 
@@ -83,7 +83,7 @@ def read_row(folder: Path) -> Row | None:
 
 
 def write_results(sweep_dir: Path, rows: Iterable[Row]) -> Path:
-    """Writes `results.jsonl`, all of it or nothing."""
+    """Writes `results.jsonl` completely or not at all."""
     path = sweep_dir / RESULTS_FILE
     lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
     with replacing(path) as partial:

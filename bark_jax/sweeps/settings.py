@@ -33,17 +33,17 @@ class ModelSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PromptSettings:
-    text: Any = ()  # one text, or a list: the sweeper makes a point of each
+    text: Any = ()  # one text, or a list: the sweeper makes a point for each
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VoiceSettings:
-    name: Any = None  # one voice, or a list: the sweeper makes a point of each
+    name: Any = None  # one voice, or a list: the sweeper makes a point for each
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetricsSettings:
-    """What is measured beyond what costs next to nothing."""
+    """What is measured besides the metrics that cost next to nothing."""
 
     f0: bool = True  # 0.15 s of work per second of audio
     wer: str | None = None  # a recogniser, see evaluation/recognizer.py
@@ -62,7 +62,7 @@ class SweepTrackingSettings(TrackingSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PointSettings:
-    """One generation and what is recorded of it."""
+    """One generation and what is recorded about it."""
 
     model: ModelSettings = ModelSettings()
     prompts: PromptSettings = PromptSettings()
@@ -102,7 +102,7 @@ class PointSettings:
         }
 
     def key(self) -> str:
-        """Names the point's results: changes with whatever changes them."""
+        """The name of the point's results: it changes with everything that changes them."""
         content = {
             "model": {**dataclasses.asdict(self.model), "files": self._model_stamp()},
             "text": self.text,
@@ -116,7 +116,7 @@ class PointSettings:
         return digest.hexdigest()[:KEY_LENGTH]
 
     def _model_stamp(self) -> str | None:
-        """The name "nano" is the model inside the package, whatever else is called that."""
+        """The name "nano" is always the model inside the package, never a file of that name."""
         return None if self.model.source == "nano" else _stamp(self.model.source)
 
     def flat(self) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _flatten(nested: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Any]]:
 
 
 def _stamp(source: str) -> str | None:
-    """Of a file or directory: changes when it is written anew. None for names of other things."""
+    """A hash that changes when a file or directory is rewritten; None if there is none."""
     path = Path(source).expanduser()
     if not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""What is left to do when the points of a sweep have ended: the rows, the tracker, a last word."""
+"""What is left to do when the points of a sweep have ended: rows, tracker, closing message."""
 
 import dataclasses
 import tempfile
@@ -29,7 +29,7 @@ def finish(
     """Writes `results.jsonl` and reports to the tracker.
 
     Args:
-      folders: the points that this run was to make.
+      folders: those of the points that this run was to make.
     """
     rows = gather(sweep_dir)
     if rows:

@@ -1,5 +1,5 @@
 "use strict";
-// The head of the page, and what plots and table share.
+// The top of the page, and what plots and table share.
 
 /** Text for a result: short numbers. */
 function show(value) {
@@ -31,7 +31,7 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** The name of a setting without what is plain from its place. */
+/** The name of a setting without what its context makes clear. */
 function shortName(name) {
   return { "prompts.text": "text", "voices.name": "voice" }[name]
     ?? name.replace(/^sampling\./, "").replace(/^model\./, "model ").replace(".", " ");

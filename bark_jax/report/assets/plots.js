@@ -14,7 +14,7 @@ function svg(tag, attributes, ...children) {
   return element;
 }
 
-/** Values of a column, each once: numbers by size, the rest as they come. */
+/** Values of a column, each once: numbers by size, the rest in order of appearance. */
 function valuesOf(rows, column) {
   const values = [...new Set(rows.map((row) => row[column] ?? null))];
   const numbers = values.filter((value) => typeof value === "number").sort((a, b) => a - b);
@@ -40,7 +40,7 @@ function xScale(rows, column) {
   return { at, ticks: shown.map((value) => [at(value), cut(text(value)), text(value)]), gap };
 }
 
-/** Leaves ticks out that would touch. */
+/** Leaves out ticks that would touch. */
 function thin(values, at) {
   const kept = [];
   for (const value of values) {

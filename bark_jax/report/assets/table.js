@@ -1,12 +1,12 @@
 "use strict";
 // The table of points: sorted, filtered, a page at a time, with players and details.
 
-const PAGE = 100; // rows that are in the document at first, and more per click
+const PAGE = 100; // rows in the document at first, and added per click
 const FIRST_COLUMNS = ["wer", "duration_s", "trailing_silence_s", "loudness_lufs",
   "f0_median_hz", "words_per_s", "semantic_finish"];
 const TERM = /^([\w.]+)(<=|>=|!=|=|<|>)(.*)$/;
 
-/** A test of rows from what is typed: words that must be somewhere, and comparisons of columns. */
+/** A row filter from typed text: words that must occur somewhere, and comparisons of columns. */
 function makeFilter(text) {
   const tests = text.trim().split(/\s+/).filter(Boolean).map((term) => {
     const [, name, operator, wanted] = term.match(TERM) ?? [];
@@ -43,7 +43,7 @@ function contains(row, word) {
   return Object.keys(row).some((name) => cellText(row, name).toLowerCase().includes(word.toLowerCase()));
 }
 
-/** Orders rows by a column; what has no value comes last in both directions. */
+/** Sorts rows by a column; rows without a value come last in both directions. */
 function byColumn(column, descending) {
   return (a, b) => {
     const [x, y] = [a[column] ?? null, b[column] ?? null];
