@@ -26,9 +26,9 @@ from nano import sentences
 
 SAMPLE_RATE = 16_000  # [Hz], flite's own
 SILENCE = "pau"
-VOICES = ("rms", "slt")  # of flite
+VOICES = ("rms", "slt")  # flite's
 LEAD_S, TAIL_S = 0.06, 0.10  # silence that is left at a recording's ends
-PUNCTUATION = (".", "!", "")  # that a text may end in; questions end in "?"
+PUNCTUATION = (".", "!", "")  # a text ends in one of these, a question in "?"
 QUESTIONS = ("how", "where", "would", "can", "will", "did", "are", "am", "do", "what")
 
 
@@ -39,7 +39,7 @@ class CorpusSettings:
     voices: tuple[str, ...] = VOICES
     texts: str | None = None  # a sentence a line; None: drawn from the templates
     n_sentences: int = 16_000  # all different, dealt out to the voices in turn
-    n_test: int = 150  # sentences more, which no voice speaks in the corpus
+    n_test: int = 150  # further sentences, which no voice speaks in the corpus
     max_characters: int = 48  # without spaces
     max_duration_s: float = 2.9
     seed: int = 0
@@ -54,14 +54,14 @@ class CorpusSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-    """What flite gave for one text."""
+    """What flite made of one text."""
 
     audio: np.ndarray  # int16 (S,) at SAMPLE_RATE
     phones: tuple[tuple[str, float], ...]  # (name, end [s]), the silences at both ends included
 
 
 def write_corpus(directory: Path, settings: CorpusSettings) -> Path:
-    """Speaks all sentences; what an earlier run has spoken is kept. Returns the manifest.
+    """Has flite speak all sentences; keeps what an earlier run has spoken. Returns the manifest.
 
     Raises:
       FileNotFoundError: there is no flite, or no file of texts.
@@ -94,10 +94,10 @@ def write_corpus(directory: Path, settings: CorpusSettings) -> Path:
 
 
 def speak(text: str, voice: str, wav: Path) -> Utterance:
-    """Lets a voice of flite say `text`, silences at both ends cut to LEAD_S and TAIL_S.
+    """Has a voice of flite say `text`; silences at both ends are cut to LEAD_S and TAIL_S.
 
     Args:
-      wav: a file that flite may write, gone afterwards.
+      wav: a file that flite may write; it is removed afterwards.
     Raises:
       FileNotFoundError: there is no flite.
     """
@@ -116,15 +116,15 @@ def speak(text: str, voice: str, wav: Path) -> Utterance:
 
 
 def own_phone(voice: str, phone: str) -> str:
-    """What a phone is called in the manifest: each speaker has phones of their own.
+    """The name of a phone in the manifest, where each speaker has phones of their own.
 
-    Semantic tokens then tell who speaks, and no later stage has to guess it.
+    Semantic tokens thus tell who speaks, and no later stage has to guess it.
     """
     return f"{voice}/{phone}"
 
 
 def common_phone(name: str) -> str:
-    """flite's phone behind a name from `own_phone`."""
+    """flite's phone for a name from `own_phone`."""
     return name.rpartition("/")[2]
 
 
@@ -142,7 +142,7 @@ def _trimmed(audio: np.ndarray, phones: list[tuple[str, float]]) -> Utterance:
 def _record(
     directory: Path, row: dict[str, Any], text: str, max_duration_s: float
 ) -> dict[str, Any] | None:
-    """Row with its recording, which is made unless it is there; None if it is too long."""
+    """The row with its recording, made unless it exists; None if the recording is too long."""
     wav = directory / "audio" / f"{row['id']}.wav"
     labels = wav.with_suffix(".json")
     if not labels.is_file() or json.loads(labels.read_text())["spoken"] != text:
@@ -187,7 +187,7 @@ def _candidates(settings: CorpusSettings) -> Iterator[str]:
 
 
 def _row_of_text(index: int, text: str) -> dict[str, Any]:
-    """What a model is to read: the sentence, mostly with a mark at its end and a capital."""
+    """What a model is to read: the sentence, mostly with a capital and a mark at its end."""
     rng = random.Random(text)
     mark = "?" if text.split()[0] in QUESTIONS else rng.choice(PUNCTUATION)
     return {"id": f"test-{index:06d}", "text": (text.capitalize() if mark else text) + mark}

@@ -1,7 +1,7 @@
 """How well a model is understood: word error rates beside flite's own, link by link.
 
-The judge is a speech recogniser that has nothing to do with the model. Sentences are such as
-training never saw; flite speaking the same ones is what a perfect model would reach.
+The judge is a speech recogniser independent of the model. Training never saw the sentences; the
+errors of flite speaking them are what a perfect model would reach.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from bark_jax.sources.resolve import resolve_model
 from nano.corpus import SAMPLE_RATE, SILENCE, Utterance, common_phone, own_phone, speak
 
 NO_VOICE = "none"
-PITCH_ROWS = 20  # utterances of a row whose pitch is measured
+PITCH_ROWS = 20  # utterances per row of the table whose pitch is measured
 GREEDY = {stage: {"temperature": 0.0} for stage in TRANSFORMERS}
 
 
@@ -45,10 +45,10 @@ class EvaluationSettings:
     samplings: dict[str, Any] = dataclasses.field(
         default_factory=lambda: {"default": {}, "greedy": GREEDY}
     )
-    links: bool = False  # also each stage's part in the errors
-    seed: int = 0  # of the first sentence; each has one of its own
+    links: bool = False  # also measure each stage's part in the errors
+    seed: int = 0  # of the first sentence; the others count on from it
     recognizer: str = "pocketsphinx"
-    workers: int = 2  # processes that listen
+    workers: int = 2  # processes that run the recogniser
     out: str | None = None  # folder for the result
 
     def __post_init__(self, source: str | None) -> None:
@@ -79,7 +79,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
       ValueError: a setting is out of its range, or a voice unknown.
     """
     texts = read_texts(Path(settings.texts))[: settings.n_texts]
-    make_recognizer(settings.recognizer)  # says at once if it is not there
+    make_recognizer(settings.recognizer)  # fails early if it is missing
     model = resolve_model(settings.model.source)
     bark = Bark.from_pretrained(model)
     if bark.sample_rate != SAMPLE_RATE:
@@ -113,7 +113,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
 
 
 def read_texts(path: Path) -> list[str]:
-    """The lines of a file that hold a word."""
+    """The lines of a file that contain a word."""
     if not path.is_file():
         raise FileNotFoundError(f"texts={str(path)!r} is not a file")
     texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
@@ -146,7 +146,7 @@ def render(result: Mapping[str, Any]) -> str:
 
 
 def _flite(texts: Sequence[str], voice: str) -> list[Utterance]:
-    """What the model was trained on: plain words, no capitals, no marks."""
+    """flite's speech, from texts as in training: plain words, no capitals, no marks."""
     with tempfile.TemporaryDirectory() as folder:
         return [speak(normalize(text), voice, Path(folder, "one.wav")) for text in texts]
 
@@ -158,7 +158,7 @@ def _float(utterance: Utterance) -> np.ndarray:
 def _links(
     bark: Bark, voice: str, utterances: Sequence[Utterance], names: Sequence[str]
 ) -> list[Spoken]:
-    """The chain from its end: recordings through the codec, then true tokens through the model."""
+    """The chain measured from its end: the codec alone, then the model on true semantic tokens."""
     codes = bark.encode([_float(utterance) for utterance in utterances])
     n_coarse = bark.config.tokens.n_coarse_codebooks
     tokens = [semantic_tokens(bark, voice, utterance, names) for utterance in utterances]
@@ -191,7 +191,7 @@ def semantic_tokens(
 def spoken_phones(tokens: np.ndarray, names: Sequence[str]) -> list[str]:
     """The phones that semantic tokens (N,) stand for, without silence.
 
-    A new one begins where the phone changes, or where its thirds begin anew.
+    A new phone begins where the phone changes, or where its thirds start over.
     """
     spoken, before = [], None
     for token in tokens:
@@ -257,7 +257,7 @@ def _judge(
 
 
 def timbre(audio: Sequence[np.ndarray]) -> np.ndarray:
-    """How a voice sounds whatever it says: the mean mel spectrum [dB] (M,), loudness taken off.
+    """The sound of a voice: its mean mel spectrum [dB] (M,), with the loudness subtracted.
 
     Args:
       audio: (S,) float at SAMPLE_RATE of each sentence. Silence does not count.

@@ -1,4 +1,4 @@
-"""What nano is: its sizes, its pieces of text, its phones, and a model directory to start from."""
+"""What nano is: its sizes, its text vocabulary, its phones, and a model directory to start from."""
 
 import json
 import string
@@ -15,7 +15,7 @@ from nano.corpus import SAMPLE_RATE, VOICES, own_phone
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MARKS = ".,?!'-"
-PHONES = (  # of flite
+PHONES = (  # flite's
     "aa", "ae", "ah", "ao", "aw", "ax", "ay", "b", "ch", "d", "dh", "eh", "er", "ey", "f", "g",
     "hh", "ih", "iy", "jh", "k", "l", "m", "n", "ng", "ow", "oy", "p", "pau", "r", "s", "sh", "t",
     "th", "uh", "uw", "v", "w", "y", "z", "zh",
@@ -92,7 +92,7 @@ def nano_config(voices: Sequence[str] = VOICES) -> BarkConfig:
 
 
 def write_base(directory: Path, voices: Sequence[str]) -> Path:
-    """Sizes, text vocabulary and random values: every stage's training begins anew. Made once."""
+    """Sizes, text vocabulary and random values, for training from scratch. Made once."""
 
     def write(directory: Path) -> None:
         write_random(directory, nano_config(voices), source={"phones": phones_of(voices)})

@@ -19,7 +19,7 @@ from bark_jax.voices import Voice
 from nano.model import phones_of
 
 MOST_BYTES = 16 * 2**20  # of the packed model
-# Rounding in the codec is audible; the transformers lose nothing that the judge hears.
+# Rounding in the codec is audible; in the transformers it does not change the judge's results.
 PACKED_DTYPES = {
     "semantic": "bfloat16",
     "coarse": "bfloat16",
@@ -29,11 +29,11 @@ PACKED_DTYPES = {
 
 
 def assemble(directory: Path, exports: dict[str, Path], source: dict[str, Any]) -> Path:
-    """One model of the stages that several directories hold; voices come later. Made once.
+    """Joins the stages in several directories into one model; voices come later. Made once.
 
     Args:
-      exports: stage -> model directory that holds the trained one; all of equal layout.
-      source: what `config.json` is to say of the model's origin.
+      exports: stage -> model directory that has the trained stage; all of one layout.
+      source: what `config.json` is to say about the model's origin.
     Raises:
       ValueError: the directories' token layouts differ.
     """
@@ -53,7 +53,7 @@ def assemble(directory: Path, exports: dict[str, Path], source: dict[str, Any]) 
 
 
 def add_voices(directory: Path, data: Path, chosen: Mapping[str, str]) -> list[Path]:
-    """Writes a voice of each chosen recording.
+    """Writes a voice for each chosen recording.
 
     Args:
       data: training data made with the model's codec.
@@ -88,7 +88,7 @@ def install(directory: Path, package: Path) -> int:
 
 
 def origin(corpus: Path, minutes: dict[str, float]) -> dict[str, Any]:
-    """What a reader of `config.json` should know."""
+    """What `config.json` should say about the model's origin."""
     settings = json.loads((corpus / "settings.json").read_text(encoding="utf-8"))["settings"]
     return {
         "recipe": "scripts/train_nano.py",
@@ -105,7 +105,7 @@ def _rounded(params: Params, dtype: str) -> Params:
 
 
 def _voice(record: Record, layout: TokenLayout) -> Voice:
-    """Both kinds of tokens of the same section: frames behind the last whole token go."""
+    """Semantic tokens and codes of the same section: frames after the last whole token go."""
     frames_per_token = layout.coarse_per_semantic / layout.n_coarse_codebooks
     n_tokens = int(min(len(record.semantic), record.codes.shape[1] / frames_per_token))
     codes_QT = record.codes[:, : round(n_tokens * frames_per_token)]

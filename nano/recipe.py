@@ -3,12 +3,12 @@
 OUT/corpus       sentences spoken by flite          OUT/base        an untrained model
 OUT/recordings   records without useful codes       OUT/codec, OUT/semantic   trained on them
 OUT/data         records with the codec's codes     OUT/coarse, OUT/fine      trained on them
-OUT/decoder      the codec, whose decoder alone went on learning meanwhile
-OUT/model        all four stages and the voices     OUT/evaluation.json       how it is understood
+OUT/decoder      the codec, with only its decoder trained further
+OUT/model        all four stages and the voices     OUT/evaluation.json       word error rates
 OUT/curves.png   the losses                         OUT/spectrograms.png      beside flite's
 
-A step whose result is there is left out, and a training that was stopped goes on: the same
-command again continues.
+The same command again continues: it skips steps whose result is there, and resumes a training that
+was stopped.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from nano.packing import add_voices, assemble, install, origin
 
 ROOT = Path(__file__).resolve().parents[1]
 SHOWN = ("please call me back tomorrow morning", "the weather is very warm today")
-# On CPU a step gives its memory back and gets it anew, page by page: a quarter of its time.
+# On CPU a step returns its memory and gets it again page by page, in a quarter of its time.
 MALLOC = ":".join(
     f"glibc.malloc.{name}"
     for name in (
@@ -45,14 +45,14 @@ class Training:
     stage: str
     model: str  # to start from
     data: str
-    fresh: bool = False  # at random values
+    fresh: bool = False  # from random values
 
 
 FIRST = (
     Training("codec", "codec", model="base", data="recordings", fresh=True),
     Training("semantic", "semantic", model="base", data="recordings", fresh=True),
 )
-# The codes are fixed by now, and what turns them into sound may still improve.
+# The codes are fixed by now, and the decoder may still improve.
 SECOND = (
     Training("coarse", "coarse", model="codec/export", data="data", fresh=True),
     Training("decoder", "codec", model="codec/export", data="recordings"),
@@ -67,7 +67,7 @@ class RecipeSettings:
     """Fields of configs/nano/train_nano.yaml."""
 
     out: str
-    minutes: dict[str, float]  # training -> its time, whatever the machine
+    minutes: dict[str, float]  # training -> its time, on any machine
     train: dict[str, dict[str, Any]]  # training -> settings of scripts/finetune.py
     voices: dict[str, str]  # name of a preset -> id of the recording that it is made of
     corpus: CorpusSettings = dataclasses.field(default_factory=CorpusSettings)
@@ -84,11 +84,11 @@ class RecipeSettings:
 
 
 def run(settings: RecipeSettings) -> Path:
-    """Goes through all steps; returns the model's directory.
+    """Runs all steps; returns the model's directory.
 
     Raises:
       FileNotFoundError: flite is not installed.
-      RuntimeError: a step failed; its own message stands above.
+      RuntimeError: a step failed; it has printed its own message.
     """
     out = Path(settings.out).expanduser().resolve()
     manifest = write_corpus(out / "corpus", settings.corpus)
@@ -149,7 +149,7 @@ def _train(trainings: Sequence[Training], out: Path, settings: RecipeSettings) -
 
 
 def _value(value: Any) -> str:
-    """A value as Hydra's command line reads it."""
+    """A value written as Hydra's command line reads it."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{k}: {_value(v)}" for k, v in value.items()) + "}"
     return (

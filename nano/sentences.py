@@ -1,7 +1,7 @@
 """The sentences that nano learns: everyday English of a small, closed vocabulary.
 
-A template is words and slots in braces; a slot becomes one of its phrases, which may hold slots.
-All sentences are lower case without punctuation: that is how a voice is asked to speak them.
+A template is words and slots in braces; a slot becomes one of its phrases, which may have slots.
+All sentences are lower case without punctuation, as the voices are given them.
 """
 
 import random
@@ -134,7 +134,7 @@ TEMPLATES = (
 
 
 def vocabulary() -> list[str]:
-    """Every word that a sentence can hold, sorted."""
+    """Every word that can occur in a sentence, sorted."""
     phrases = [*TEMPLATES, *(phrase for slot in SLOTS.values() for phrase in slot)]
     return sorted({word for phrase in phrases for word in SLOT.sub(" ", phrase).split()})
 

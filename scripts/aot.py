@@ -11,7 +11,7 @@ from launch import Composed, launch
 
 
 def main(composed: Composed) -> None:
-    # This machine's own devices are not looked for, nor the driver of a GPU.
+    # Do not look for this machine's own devices or a GPU's driver.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     os.environ.setdefault("JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1")
     from benchmarks.aot import AotSettings, render, run, write
@@ -20,7 +20,7 @@ def main(composed: Composed) -> None:
     settings = from_hydra(AotSettings, composed)
     results = {}
     for result in run(settings):
-        path = write(result, settings)  # compiling takes hours: nothing of it is lost
+        path = write(result, settings)  # after every program: compiling takes hours
         results[path] = result
     for path, result in results.items():
         print(render(result))

@@ -9,7 +9,7 @@ from bark_jax.config import from_dict
 
 T = TypeVar("T")
 
-# What every config begins its defaults with: Hydra logs nothing, and leaves no files behind.
+# The first of every config's defaults: Hydra logs nothing and writes no files.
 QUIET = {
     "defaults": [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}],
     "hydra": {"run": {"dir": "."}, "output_subdir": None},
@@ -21,7 +21,7 @@ def from_hydra(make: type[T], composed: DictConfig) -> T:
     """An instance of the dataclass `make`, which is the schema of the YAML file.
 
     Raises:
-      ValueError: a value is missing, or has no place or the wrong type in `make`; names it.
+      ValueError: a value is missing, unknown to `make` or of the wrong type; names it.
     """
     data: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     try:

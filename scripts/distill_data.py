@@ -1,7 +1,7 @@
 """Makes training records of texts that a model speaks; settings: configs/data/distill_data.yaml.
 
 Run: python scripts/distill_data.py texts=lines.txt out=DATA model.source=suno/bark-small
-The same command again goes on with a run that was interrupted.
+The same command again resumes a run that was interrupted.
 """
 
 from launch import Composed, launch

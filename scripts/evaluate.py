@@ -10,7 +10,7 @@ from launch import Composed, launch
 
 
 def main(composed: Composed) -> None:
-    # Here, because the processes that listen import this file and need none of it.
+    # Imported here because the recogniser's processes import this file and need none of it.
     from nano.evaluation import EvaluationSettings, evaluate, render
     from scripts.compose import from_hydra
 

@@ -1,7 +1,7 @@
 """Trains one stage of Bark; settings are in configs/train/finetune.yaml.
 
 Run: python scripts/finetune.py stage=semantic data=DATA model.source=MODEL out=RUN steps=200
-The same command again goes on with a run that was interrupted.
+The same command again resumes a run that was interrupted.
 """
 
 import sys

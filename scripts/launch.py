@@ -1,11 +1,11 @@
 """How every program of this folder starts and ends.
 
-It takes its settings from a config below configs/ and from the command line, with Hydra. What a
-user can mend is said in one line on stderr, with exit code 1; Ctrl-C ends with exit code 130.
+It takes its settings from a config below configs/ and from the command line, with Hydra. An error
+that a user can mend is one line on stderr, with exit code 1; Ctrl-C ends with exit code 130.
 HYDRA_FULL_ERROR=1 shows tracebacks.
 
 Importing this puts the checkout on the path, and needs nothing but Python: a program imports what
-it needs inside its own function, where a package that is missing is such a line as well.
+it needs inside its own function, so that a missing package gives such a line as well.
 """
 
 import contextlib
@@ -37,15 +37,15 @@ def launch(
     resumes: bool = False,
     points: Callable[[], object] | None = None,
 ) -> None:
-    """Runs `task` with the composed config, and exits where that goes wrong.
+    """Runs `task` with the composed config, and exits if that fails.
 
     Args:
       task: what the program does.
       config: the config's path below configs/, without `.yaml`.
-      extra: of the package, which installs what the program imports.
-      resumes: the same command goes on with a run that was interrupted.
-      points: makes `task.points`, which plugins ask that run many jobs (see `points.Points`).
-        An error of one job is then Hydra's, and does not end the program.
+      extra: the package's extra that installs what the program imports.
+      resumes: the same command resumes a run that was interrupted.
+      points: makes `task.points`, which plugins that run many jobs call (see `points.Points`).
+        An error of one job is then left to Hydra, and does not end the program.
     """
     with contextlib.ExitStack() as stack:
         if os.environ.get(FULL_ERROR) != "1":
@@ -70,13 +70,13 @@ def launch(
 
 @contextlib.contextmanager
 def errors_in_one_line(extra: str, resumes: bool) -> Iterator[None]:
-    """Exits where the block ends in Ctrl-C, or in an error that a user can mend.
+    """Exits if the block ends in Ctrl-C, or in an error that a user can mend.
 
-    Other errors are ours, and pass through, unless what is behind them is a full disk.
+    Other errors are ours and pass through, unless a full disk caused them.
     """
     try:
         yield
-        sys.stdout.flush()  # here, where a full disk or a reader that is gone is still noticed
+        sys.stdout.flush()  # now, while a full disk or a closed pipe still raises
     except KeyboardInterrupt:
         goes_on = "; the same command goes on from what is finished" if resumes else ""
         print(f"interrupted{goes_on}", file=sys.stderr)
@@ -91,7 +91,7 @@ def errors_in_one_line(extra: str, resumes: bool) -> Iterator[None]:
 
 
 def describe(error: Exception, extra: str) -> str:
-    """What the error says, in one line, and what it keeps to itself."""
+    """The error's message in one line, with a cause that it does not mention."""
     from bark_jax.cli.command import in_one_line
 
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
@@ -106,7 +106,7 @@ def describe(error: Exception, extra: str) -> str:
 
 
 def full_disk_behind(error: BaseException) -> BaseException | None:
-    """The error, or one that it was raised from, that is a full disk; however it was wrapped."""
+    """The error itself or one that it was raised from, if it is a full disk; else None."""
     waiting, seen = [error], set()
     while waiting:
         each = waiting.pop()
@@ -132,7 +132,7 @@ def _ending_in_one_line(task: Task, extra: str, resumes: bool) -> Task:
 
     @functools.wraps(task)  # Hydra looks at the task's name and file
     def run(composed: Composed) -> object:
-        os.environ.pop(FULL_ERROR, None)  # programs that the task starts are not to see it
+        os.environ.pop(FULL_ERROR, None)  # hidden from programs that the task starts
         with errors_in_one_line(extra, resumes):
             return task(composed)
 
@@ -141,7 +141,7 @@ def _ending_in_one_line(task: Task, extra: str, resumes: bool) -> Task:
 
 @contextlib.contextmanager
 def _hydra_raises() -> Iterator[None]:
-    """Hydra raises what it would else print, over several lines, before it exits."""
+    """Makes Hydra raise its errors, which it would otherwise print on several lines."""
     os.environ[FULL_ERROR] = "1"
     try:
         yield
@@ -150,20 +150,20 @@ def _hydra_raises() -> Iterator[None]:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Orbax logs the traceback of a full disk on each thread, and raises the error in the end."""
+    """Not a full disk's traceback: Orbax logs one per thread, and raises the error in the end."""
     error = record.exc_info[1] if record.exc_info else None
     return error is None or full_disk_behind(error) is None
 
 
 def _let_worker_processes_import() -> None:
-    """Processes of a launcher that is handed pickled tasks find the checkout as well."""
+    """Worker processes of launchers that pickle tasks find the checkout as well."""
     others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if str(ROOT) not in others:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, others)])
 
 
 def _let_go_of_stdout() -> None:
-    """Python would write at its end what cannot be written, and say so once more."""
+    """Keeps Python from trying to flush stdout at exit, and reporting the same error again."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,6 +1,6 @@
-"""What scripts/generate.py and scripts/sweep.py share: Hydra on one side, bark_jax.sweeps behind.
+"""What scripts/generate.py and scripts/sweep.py share, between Hydra and `bark_jax.sweeps`.
 
-A module of its own, and not part of a script, so that worker processes can import it.
+A module of its own instead of part of a script, so that worker processes can import it.
 """
 
 import functools
@@ -45,7 +45,7 @@ def run_point(composed: DictConfig) -> dict[str, Any]:
 
 
 def write_point(point: PointSettings, made: Made) -> dict[str, Any]:
-    """Writes the folder of the job that runs.
+    """Writes the folder of the current job.
 
     Raises:
       Exception: what went wrong with the point, after it was recorded.
@@ -61,7 +61,7 @@ def write_point(point: PointSettings, made: Made) -> dict[str, Any]:
 
 
 class Points:
-    """What the plugins in hydra_plugins/bark_jax_sweeps ask of a task function."""
+    """What the plugins in hydra_plugins/bark_jax_sweeps need from a task function."""
 
     tracking: SweepTrackingSettings | None = None  # of the sweep that is planned
 

@@ -1,7 +1,7 @@
 """Makes training records of recordings; settings are in configs/data/prepare_data.yaml.
 
 Run: python scripts/prepare_data.py manifest=corpus.jsonl out=DATA model.source=MODEL
-The same command again goes on with a run that was interrupted.
+The same command again resumes a run that was interrupted.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def main(composed: Composed) -> None:
-    # Here, because the processes that read audio import this file and need none of it.
+    # Imported here because the processes that read audio import this file and need none of it.
     from bark_jax.preparation.prepare import PrepareSettings, prepare
     from scripts.compose import from_hydra
 

@@ -1,7 +1,7 @@
-"""Lets flite speak sentences, for training; settings are in configs/nano/speak_corpus.yaml.
+"""Has flite speak sentences, for training; settings are in configs/nano/speak_corpus.yaml.
 
 Run: python scripts/speak_corpus.py out=CORPUS texts=lines.txt n_sentences=100
-The same command again goes on with a run that was interrupted.
+The same command again resumes a run that was interrupted.
 """
 
 from pathlib import Path

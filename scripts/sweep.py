@@ -1,7 +1,7 @@
 """Generates every point of a product of settings; settings are in configs/sweep.yaml.
 
 Run: python scripts/sweep.py hydra/launcher=vectorized sampling.semantic.temperature=0.5,0.9
-The same command again, with hydra.sweep.dir, goes on with a sweep that was interrupted.
+The same command again, with hydra.sweep.dir, resumes a sweep that was interrupted.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Trains the model that ships in the package; settings are in configs/nano/train_nano.yaml.
 
 Run: python scripts/train_nano.py out=nano-run
-The same command again goes on with a run that was interrupted. Needs flite.
+The same command again resumes a run that was interrupted. Needs flite.
 """
 
 from launch import Composed, launch

@@ -7,7 +7,7 @@ from launch import Composed, launch
 
 
 def main(composed: Composed) -> None:
-    # Here, because the processes that read audio import this file and need none of it.
+    # Imported here because the processes that read audio import this file and need none of it.
     from bark_jax.preparation.train_tokenizer import TokenizerSettings, train_tokenizer
     from scripts.compose import from_hydra
 
