@@ -1,4 +1,4 @@
-"""Compiles every stage for accelerators that are not there: what fits, what is copied, cycles."""
+"""Compiles every stage for absent accelerators: what fits, what is copied, cycles."""
 
 import dataclasses
 import datetime
@@ -33,7 +33,7 @@ def _with_platform(execution: Execution, **choices: Any) -> Execution:
     )
 
 
-# What else has been tried for TPU: what changes of the choices that ship.
+# What has been tried for TPU, as changes of the shipped choices.
 FORMULATIONS: dict[str, Callable[[Execution], Execution]] = {
     SHIPPED: lambda shipped: shipped,
     "block_steps=16": lambda shipped: _with_platform(shipped, block_steps=16),
@@ -55,7 +55,7 @@ class AotSettings:
     targets: tuple[str, ...] = ("v5e", "v6e")
     sizes: tuple[str, ...] = ("small", "large")
     batches: tuple[int, ...] = (1, 8, 64)
-    programs: tuple[str, ...] = STAGES  # what names begin with; "semantic decode" is one program
+    programs: tuple[str, ...] = STAGES  # prefixes of names; "semantic decode" is one program
     formulations: tuple[str, ...] = (SHIPPED,)  # "all" = every one of FORMULATIONS
     out: str = "benchmarks/results"
 
@@ -88,7 +88,7 @@ class Compiled:
     fits: bool
     compile_s: float
     argument_bytes: int = 0
-    output_bytes: int = 0  # without what takes an argument's place
+    output_bytes: int = 0  # without outputs that reuse an argument's memory
     temp_bytes: int = 0
     loop_copies: int | None = None  # of arrays as large as a layer's keys; None without a cache
     unit: str = ""
@@ -96,12 +96,12 @@ class Compiled:
 
 
 def run(settings: AotSettings) -> Iterator[dict[str, Any]]:
-    """Compiles for one target after the other; yields its result so far after every program.
+    """Compiles for target after target; yields the target's result so far after every program.
 
     Raises:
       ModuleNotFoundError: the compiler for a target is not installed; nothing has run.
     """
-    from benchmarks.hardware import commit  # needs what the tests do without
+    from benchmarks.hardware import commit  # its packages are missing in tests
 
     for name in settings.targets:
         TARGETS[name].check_installed()
@@ -132,12 +132,12 @@ def compile_target(target: Target, settings: AotSettings) -> Iterator[Compiled]:
 def _compile_size(
     target: Target, size: str, settings: AotSettings, execution: Execution, done: set[Any]
 ) -> Iterator[Compiled]:
-    """Every program at every batch size; where one does not fit, the largest that does as well."""
+    """Every program at every batch size; where one does not fit, also the largest that does."""
     config = model_config(size)
     for rows in sorted(settings.batches):
         for index, program in enumerate(programs(config, rows, execution)):
             while program.name.startswith(settings.programs):
-                key = (program.name, program.rows, program.static["cfg"])  # all sizes' codec is one
+                key = (program.name, program.rows, program.static["cfg"])  # one codec for all sizes
                 if key in done:
                     break
                 done.add(key)
@@ -173,7 +173,7 @@ def compile_program(program: Program, target: Target) -> Compiled:
 
 
 def write(result: Mapping[str, Any], settings: AotSettings) -> Path:
-    """One line of JSON; a later result of the same target takes the place of an earlier one."""
+    """Writes one line of JSON; a result replaces an earlier one of the same target."""
     kind = (
         "formulations-" if len(settings.formulations) > 1 or "all" in settings.formulations else ""
     )

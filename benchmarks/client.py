@@ -75,7 +75,7 @@ class Worker:
 
     def __exit__(self, error: object, *_: object) -> None:
         if error is not None:
-            self._process.kill()  # it may be minutes from the end of its stage
+            self._process.kill()  # its stage may take minutes more
         self.close()
 
 

@@ -14,7 +14,7 @@ LINE = "hello there"
 
 
 def measure_cold_starts(settings: BenchmarkSettings, env: dict[str, str]) -> list[Sample]:
-    """Samples of every command; the caches are warm from a run before them."""
+    """Samples of every command, with caches warm from an earlier run."""
     with tempfile.TemporaryDirectory() as folder:
         env = {**os.environ, **env, "XDG_CACHE_HOME": folder}
         out = str(Path(folder, "hello.wav"))

@@ -22,13 +22,13 @@ def hardware() -> dict[str, Any]:
 
 
 def host_kind(hardware: dict[str, Any], device: str, platform: str) -> str:
-    """A file name's word for the machine: its accelerator, or its CPU and cores."""
+    """The machine as part of a file name: its accelerator, or its CPU and cores."""
     name = f"{hardware['cores']}x-{hardware['cpu']}" if platform == "cpu" else device
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def commit() -> dict[str, Any]:
-    """Of this checkout; `dirty` if tracked files differ from it."""
+    """The commit of this checkout; `dirty` if tracked files differ from it."""
     return {
         "commit": git("rev-parse", "HEAD"),
         "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),

@@ -1,4 +1,4 @@
-"""What a compiled program tells without running: copies inside loops, estimated cycles."""
+"""What a compiled program shows without running: copies inside loops, estimated cycles."""
 
 import dataclasses
 import math
@@ -24,7 +24,7 @@ class Cycles:
     loops: tuple[int, ...]  # of one pass of each loop, without the loops inside it
 
     def per_unit(self, loop_passes: int | None) -> int:
-        """Of one pass of the costliest loop, or of a call whose loops make so many passes each."""
+        """Cycles of a call whose loops make so many passes each; None: of the costliest loop's."""
         if loop_passes is None:
             return max(self.loops)
         return self.outside + loop_passes * sum(self.loops)
@@ -43,7 +43,7 @@ def computations(text: str) -> Computations:
 
 
 def count_loop_copies(text: str, n_values: int) -> int:
-    """Copies of arrays of at least `n_values` values, inside loops and what they call."""
+    """Counts copies of arrays of at least `n_values` values in loops and what they call."""
     found = computations(text)
     inside: set[str] = set()
     waiting = list(_loop_bodies(found))

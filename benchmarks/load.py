@@ -1,7 +1,7 @@
 """How busy others keep the CPUs while something is measured.
 
-One core in use elsewhere slows a decoder that spins at barriers by up to ten times, so a sample
-is worth nothing without this.
+A decoder that spins at barriers slows down up to ten times when one core is in use elsewhere, so a
+sample is worth nothing without this.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _POLL_S = 0.3
 
 @dataclasses.dataclass
 class Watch:
-    """What one measurement saw; set when it ends."""
+    """Time and load of one measurement; set when it ends."""
 
     seconds: float = 0.0
     load: float = 0.0  # CPUs in use by others, on average
@@ -41,7 +41,7 @@ def watch(own_s: Callable[[], float]) -> Iterator[Watch]:
 
 
 def wait_until_quiet(max_load: float, patience_s: float) -> None:
-    """Returns as soon as all use of the CPUs is below `max_load`, or when patience ends."""
+    """Returns as soon as the CPUs' use by all is at most `max_load`, or when patience ends."""
     end = time.perf_counter() + patience_s
     while time.perf_counter() < end:
         with watch(lambda: 0.0) as seen:

@@ -33,7 +33,7 @@ def measure(library: str, gib: float, env: dict[str, str]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.machine", library, str(gib)],
         check=True, stdout=subprocess.PIPE, cwd=ROOT,
-        # NumPy's own threads would compete with those here
+        # NumPy's own threads would compete with ours
         env={**os.environ, **env, **({"OPENBLAS_NUM_THREADS": "1"} if library == "numpy" else {})},
     )  # fmt: skip
     return json.loads(done.stdout.splitlines()[-1])

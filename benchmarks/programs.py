@@ -1,4 +1,4 @@
-"""Every program that speaking runs, with abstract arguments of Bark's real shapes."""
+"""Every program that generation runs, with abstract arguments of Bark's real shapes."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ class Program:
     args: Abstract
     static: dict[str, Any]
     cache_values: int | None = None  # in the keys of one layer
-    unit: str = "call"  # that cycles are counted for: it, or what one pass of the loop makes
+    unit: str = "call"  # what cycles are counted for: a call, or what one pass of the loop makes
     loop_passes: int | None = 0  # of each loop in a call; None where the unit is a pass
 
     def compile(self, lowers_to: str, sharding: NamedSharding) -> Any:
@@ -50,7 +50,7 @@ class Program:
 
 
 def programs(config: BarkConfig, rows: int, execution: Execution) -> Iterator[Program]:
-    """Those of all stages for a batch of `rows`."""
+    """The programs of all stages for a batch of `rows`."""
     static = {"cfg": config, "execution": execution}
     yield from _semantic(config, rows, static)
     yield from _coarse(config, rows, static)
@@ -109,7 +109,7 @@ def _fine(config: BarkConfig, rows: int, static: dict[str, Any]) -> Program:
 
 
 def _codec(config: BarkConfig, rows: int, execution: Execution) -> Program:
-    """For the longest utterance."""
+    """The codec's program, for the longest utterance."""
     layout = config.tokens
     per_frame = layout.coarse_per_semantic / layout.n_coarse_codebooks
     frames = round_up(int(layout.max_semantic_tokens * per_frame), codec.BUCKET)

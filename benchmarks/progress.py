@@ -1,8 +1,8 @@
-"""What a run is doing, for whoever waits for it."""
+"""Says what a run is doing, to whoever waits for it."""
 
 import sys
 
 
 def say(what: str) -> None:
-    """A line on stderr: stdout is for the result."""
+    """Prints a line on stderr: stdout is for the result."""
     print(what, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The order of measurements: whom we compare runs right after one another, A B A B …"""
+"""The order of measurements: what is compared runs right after one another, A B A B …"""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,9 +12,9 @@ from benchmarks.work import Task
 
 
 def warm_up(worker: Worker, task: Task) -> dict[str, float]:
-    """Runs every stage once, which compiles what there is to compile; returns the seconds.
+    """Runs every stage once, which compiles everything; returns the seconds.
 
-    Parts of stages come last, so that the stages bear what they share with them.
+    Parts of stages come last, so that compiling what they share counts for the whole stages.
     """
     seconds: dict[str, float] = {}
     for stage in dict.fromkeys((*STAGES, *MEASURED)):
@@ -26,7 +26,7 @@ def warm_up(worker: Worker, task: Task) -> dict[str, float]:
 def measure_peers(
     workers: Mapping[str, Worker], task: Task, settings: BenchmarkSettings
 ) -> list[Sample]:
-    """One row: all peers do a stage in turn, then the next stage; so every round."""
+    """Samples of one row. In every round all peers run a stage in turn, then the next stage."""
     return [
         _sample(workers[peer], stage, task, index, "solo", settings)
         for index in range(settings.repeats)
@@ -38,7 +38,7 @@ def measure_peers(
 def measure_batches(
     worker: Worker, tasks: Sequence[Task], settings: BenchmarkSettings
 ) -> list[Sample]:
-    """Ours: all batch sizes do a stage in turn, then the next stage; so every round."""
+    """Samples of ours. In every round all batch sizes run a stage in turn, then the next stage."""
     if settings.batch_repeats:
         for task in tasks:
             warm_up(worker, task)
@@ -64,7 +64,7 @@ def _sample(
 
 
 def _run(worker: Worker, stage: str, task: Task, seed: int) -> float:
-    """Seconds of one run, which must have made what the task says."""
+    """Seconds of one run; checks that it made what the task says."""
     reply = worker.ask("stage", stage=stage, rows=task.rows, seed=seed)
     made, wanted = tuple(reply["shape"]), task.shapes()[stage]
     if made != wanted:

@@ -38,7 +38,7 @@ def run(settings: BenchmarkSettings) -> dict[str, Any]:
 
     Raises:
       ModuleNotFoundError: a peer is not installed; nothing has run.
-      RuntimeError: a peer failed, or did other work than it should.
+      RuntimeError: a peer failed, or did not do the work that it should.
     """
     check_installed(settings)
     say("making weights, if they are not there yet")
@@ -90,7 +90,7 @@ def summarise(
     tasks: list[Task],
     settings: BenchmarkSettings,
 ) -> dict[str, Any]:
-    """What follows from the samples; all of it can be computed again from the result."""
+    """What follows from the samples; it can all be recomputed from the result."""
     roof, most = Roof.of(result["machine"]), settings.max_load
     dtypes = {peer: about["dtype"] for peer, about in result["peers"].items()}
     rows = summarise_peers(samples, task, dtypes, roof, most)
@@ -118,7 +118,7 @@ def measure_machine(settings: BenchmarkSettings, env: dict[str, str]) -> dict[st
 def run_cold(
     folders: Mapping[str, str], task: Task, settings: BenchmarkSettings, env: dict[str, str]
 ) -> dict[str, float]:
-    """First calls of ours with an empty compile cache, in a process that then ends."""
+    """Seconds of our first calls with an empty compile cache, in a process that then ends."""
     with Worker("ours", env) as worker:
         load(worker, folders, task, settings)
         return warm_up(worker, task)

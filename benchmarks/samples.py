@@ -1,4 +1,4 @@
-"""Samples, which of them count, and what is quoted of them."""
+"""Samples, which of them count, and what is quoted from them."""
 
 import dataclasses
 import statistics
@@ -25,12 +25,12 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Quote:
-    """What is said about some samples."""
+    """The figures quoted from some samples."""
 
     median: float
     least: float
     kept: int
-    dropped: int  # for others kept the CPUs busy
+    dropped: int  # because others kept the CPUs busy
     is_disturbed: bool  # all were dropped: this is the quietest one
 
     def to_dict(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Quote:
 
 
 def quote(values: Sequence[tuple[float, float]], max_load: float) -> Quote | None:
-    """Median and least of the values whose load is at most `max_load`; None without values.
+    """Median and minimum of the values whose load is at most `max_load`; None without values.
 
     Args:
       values: pairs of a value and the load under which it was measured.
@@ -53,7 +53,7 @@ def quote(values: Sequence[tuple[float, float]], max_load: float) -> Quote | Non
 
 
 def select(samples: Iterable[Sample], **wanted: Any) -> list[Sample]:
-    """Those whose fields have the wanted values."""
+    """The samples whose fields have the wanted values."""
     return [s for s in samples if all(getattr(s, k) == v for k, v in wanted.items())]
 
 
@@ -76,7 +76,7 @@ def derive(samples: Sequence[Sample], one_prefill: set[str]) -> list[Sample]:
     """Adds what follows from measured stages: decoding without its prefill, and the total.
 
     Args:
-      one_prefill: peers that read the coarse context once, so that a prefill can be taken off.
+      one_prefill: peers that read the coarse context once, so that a prefill can be subtracted.
     """
     derived: list[Sample] = []
     by_run: dict[tuple[Any, ...], dict[str, Sample]] = {}

@@ -31,7 +31,7 @@ class BenchmarkSettings:
     size: str = "small"
     peers: tuple[str, ...] = ("ours", "suno", "transformers")
     device: str = "auto"  # where the models run; "auto" is an accelerator if there is one
-    dtype: str | None = None  # of ours and transformers; None is ours' choice for the device
+    dtype: str | None = None  # of ours and transformers; None is our choice for the device
     audio_s: float = 3.0  # of every row
     text: str = "Hello there, the weather is nice today, please call me back."
     repeats: int = 5  # rounds of all peers in turn, one row each
@@ -75,7 +75,7 @@ class BenchmarkSettings:
 
 
 def check_installed(settings: BenchmarkSettings) -> None:
-    """Whether every package that the run needs is there.
+    """Checks that every package that the run needs is installed.
 
     Raises:
       ModuleNotFoundError: names what is missing and how to get it.

@@ -1,4 +1,4 @@
-"""From samples to what is said: rates, shares of what the machine can do, ratios."""
+"""From samples to figures: rates, shares of what the machine can do, ratios."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ def prefills(peer: str, task: Task) -> int:
 
 
 def rates(stage: str, seconds: float, task: Task, dtype: str, roof: Roof) -> dict[str, float]:
-    """What `seconds` for a stage means; only what makes sense for it."""
+    """The rates that `seconds` for a stage mean, those that make sense for it."""
     work: Work = task.work(dtype)[stage]
     found: dict[str, float] = {"real_time_factor": seconds / task.audio_s}
     if stage not in ("codec", "total"):
@@ -121,7 +121,7 @@ def summarise_batches(
 def summarise_compiling(
     first: Mapping[str, Mapping[str, float]], rows: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """First calls of ours less a later call, by stage.
+    """Our first calls minus a later call, by stage.
 
     Args:
       first: seconds of the first calls, "cold" and "cached" (a second process).
@@ -151,6 +151,6 @@ def summarise_cold_starts(samples: Sequence[Sample], max_load: float) -> dict[st
 
 
 def count_dropped(samples: Sequence[Sample], settings: BenchmarkSettings) -> dict[str, int]:
-    """How many samples there are, and how many were measured beside others' work."""
+    """How many samples there are, and how many were measured while others used the CPUs."""
     dropped = sum(sample.load > settings.max_load for sample in samples)
     return {"samples": len(samples), "dropped": dropped}

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 Row = Mapping[str, Any]
-MARK = "!"  # after a figure from a sample under load, for want of better ones
+MARK = "!"  # after a figure from a sample under load, where there are no better ones
 
 
 def render(result: Mapping[str, Any]) -> str:
-    """Everything that a reader wants to know, in the order of importance."""
+    """Everything that a reader wants to know, most important first."""
     return "\n".join(_lines(result))
 
 

@@ -1,4 +1,4 @@
-"""Accelerators that this machine need not have: descriptions to compile for."""
+"""Descriptions of accelerators to compile for, which this machine need not have."""
 
 import dataclasses
 import importlib.util
@@ -9,7 +9,7 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-# Without these libtpu looks for the machine that it runs on, and refuses a second process.
+# Without these libtpu looks for the TPU machine that it runs on, and refuses a second process.
 _NO_TPU_HERE = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
@@ -39,7 +39,7 @@ class Target:
 
     platform: str  # key of `platforms.PLATFORMS`
     lowers_to: str  # JAX's name of the platform
-    package: str  # whose import has the compiler
+    package: str  # the import that has the compiler
     memory_bytes: int
     description: dict[str, str]  # for `topologies.get_topology_desc`
 

@@ -1,8 +1,8 @@
 """A training step of each stage: positions per second, and its share of what the machine can do.
 
-Weights and records are random: a step's time does not depend on what they say. On CPU times are
-those that the process spent on all cores together, so that other work on the machine matters less
-and a rate is that of one core; the matrix product beside them is measured in the same way.
+Weights and records are random, since a step's time does not depend on their values. On CPU, times
+are CPU times of all cores together, so that other work on the machine matters less and a rate is
+that of one core; the matrix product beside them is measured in the same way.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ class TrainingSettings:
     stages: tuple[str, ...] = STAGES
     rows: int = 1  # of a step
     repeats: int = 5
-    dtype: str | None = None  # of products; None is the device's own
+    dtype: str | None = None  # of products; None is the device's default
     remat: bool = False
 
     def __post_init__(self) -> None:
@@ -115,7 +115,7 @@ def _task(settings: TrainingSettings, stage: str, dtype: str) -> Task:
 
 
 def _record(cfg: BarkConfig) -> Record:
-    """Random tokens of an utterance as long as the model can make."""
+    """Random tokens of the longest utterance that the model can make."""
     rng, layout = np.random.default_rng(0), cfg.tokens
     n_semantic = layout.max_semantic_tokens
     n_frames = int(n_semantic * layout.coarse_rate_hz / layout.semantic_rate_hz)
@@ -132,7 +132,7 @@ def _record(cfg: BarkConfig) -> Record:
 
 
 def _positions(task: Task) -> int:
-    """Positions that a row takes through the transformer; frames, for the codec."""
+    """Positions of a row in the transformer; frames, for the codec."""
     layout = task.cfg.tokens
     n_coarse = layout.max_coarse_history + layout.coarse_window
     return {
@@ -152,7 +152,7 @@ def _peak(dtype: str, repeats: int) -> float:
 
 
 def _times(work: Callable[[], object], repeats: int) -> list[float]:
-    """Seconds of each run after the first, which compiles; on CPU, those of all cores added up."""
+    """Seconds of each run after the first, which compiles; on CPU, CPU time of all cores."""
     clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     work()
     times = []

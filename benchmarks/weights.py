@@ -11,12 +11,12 @@ from pathlib import Path
 from benchmarks.settings import ROOT, BenchmarkSettings
 
 VERSION = 1  # raise it when the weights change
-STD = 0.02  # of the weights; larger ones make attention so sharp that numbers get denormal
+STD = 0.02  # of the weights; larger ones make attention so sharp that numbers become denormal
 FORMATS = {"suno": "suno", "transformers": "hf"}
 
 
 def ensure_weights(settings: BenchmarkSettings) -> dict[str, str]:
-    """The folder of every peer, made by another process at the first call."""
+    """Every peer's folder of weights, written by another process at the first call."""
     from bark_jax.runtime.paths import cache_path
 
     base = Path(settings.weights) if settings.weights else cache_path("benchmark")
@@ -33,7 +33,7 @@ def ensure_weights(settings: BenchmarkSettings) -> dict[str, str]:
 
 
 def make_weights(size: str, folder: Path, peer: str) -> None:
-    """Writes one peer's folder, after ours, which it is an export of."""
+    """Writes one peer's folder as an export of ours, which is written first."""
     from bark_jax.runtime.paths import build_once
     from bark_jax.sources.untrained import write_random
     from benchmarks.work import model_config

@@ -1,8 +1,8 @@
-"""What a stage has to do at least: steps, bytes to read, operations. And the roofline from that.
+"""The least that a stage has to do (steps, bytes to read, operations), and the roofline from that.
 
 All peers are held against the same figures, those of the algorithm: every weight of the layers is
-read once per step, of the head only the rows that are scored, of the cache what is filled. Whoever
-reads or computes more than that shows a lower rate.
+read once per step, of the head only the rows that are scored, of the cache what is filled. A peer
+that reads or computes more than that shows a lower rate.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ ITEM_BYTES = {"float32": 4, "bfloat16": 2}
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """Of one run of one stage."""
+    """The work of one run of one stage."""
 
     tokens: int  # made, of all rows together
     steps: int  # calls of the model one after the other
@@ -49,7 +49,7 @@ class Task:
 
     @property
     def audio_s(self) -> float:
-        """Of all rows together."""
+        """Seconds of audio of all rows together."""
         return self.rows * self.n_frames / float(self.config.codec.frame_rate_hz)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -65,7 +65,7 @@ class Task:
         }
 
     def work(self, dtype: str) -> dict[str, Work]:
-        """By the name of the stage, or of the part of a stage."""
+        """The work by name of the stage, or of the part of a stage."""
         layout, rows = self.config.tokens, self.rows
         semantic, coarse, fine = self.config.semantic, self.config.coarse, self.config.fine
         n_ids, n_text = layout.semantic_vocab_size + 1, layout.text_length + 1
@@ -112,7 +112,7 @@ def prefill(cfg: GPTConfig, vocab_size: int, length: int, rows: int, more: int =
     """Reading prompts and scoring one token after each; a position sees those up to itself.
 
     Args:
-      more: operations of all rows that come on top.
+      more: further operations, of all rows.
     """
     seen = length * (length + 1) // 2
     operations = 2 * layer_values(cfg) * length + 4 * cfg.n_layer * cfg.n_embd * seen
@@ -123,7 +123,7 @@ def prefill(cfg: GPTConfig, vocab_size: int, length: int, rows: int, more: int =
 def fine_window(
     cfg: FineGPTConfig, layout: TokenLayout, passes: int, n_frames: int, rows: int
 ) -> Work:
-    """One window per row: a pass of all positions, which all see each other, per codebook."""
+    """One window per row: per codebook a pass of all positions, which all attend to each other."""
     length = layout.fine_window
     operations = 2 * layer_values(cfg) * length + 4 * cfg.n_layer * cfg.n_embd * length**2
     operations += 2 * layout.codebook_size * cfg.n_embd * length

@@ -18,7 +18,7 @@ GIVEN = {"coarse": "semantic", "coarse_prefill": "semantic", "fine": "coarse", "
 
 
 class Session:
-    """A loaded peer, and what its stages made last: the input of the next ones."""
+    """A loaded peer, and the last outputs of its stages: the inputs of the next ones."""
 
     def __init__(self, name: str, arguments: dict[str, Any]) -> None:
         begin = time.perf_counter()
@@ -27,7 +27,7 @@ class Session:
         self.made: dict[tuple[str, int], np.ndarray] = {}
 
     def stage(self, stage: str, rows: int, seed: int) -> dict[str, Any]:
-        """Runs a stage on what the one before it made for as many rows."""
+        """Runs a stage on what the stage before it made for as many rows."""
         given = self.made.get((GIVEN.get(stage, ""), rows))
         gc.collect()
         begin = time.perf_counter()

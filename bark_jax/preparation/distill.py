@@ -31,7 +31,7 @@ class DistillSettings:
     texts: str  # one a line, or .jsonl with fields of its own; see `batch_files.read_lines`
     out: str
     model: ModelSource
-    voice: str | None = None  # for lines that do not say
+    voice: str | None = None  # for lines without one
     seed: int = 0  # plus the line's number
     sampling: dict[str, Any] = dataclasses.field(default_factory=dict)  # as in `Bark.generate`
     require_eos: bool = True  # skip speech that the model did not end by itself

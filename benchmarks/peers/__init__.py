@@ -1,7 +1,7 @@
 """The programs that are measured, behind one interface.
 
 Each runs in a process of its own (`benchmarks/worker.py`), and imports what it needs when it is
-made: PyTorch is never in one process with JAX.
+made, so that PyTorch and JAX never share a process.
 """
 
 import importlib
@@ -28,7 +28,7 @@ class Peer(Protocol):
         ...
 
     def device_bytes(self) -> int | None:
-        """Most memory in use on the device so far; None without one."""
+        """Peak memory in use on the device so far; None without one."""
         ...
 
     def semantic(self, rows: int, seed: int) -> np.ndarray: ...

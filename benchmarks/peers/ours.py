@@ -17,7 +17,7 @@ class Ours:
     def __init__(self, folder: str, text: str, audio_s: float, n_semantic: int, dtype: str | None):
         self.text, self.audio_s = text, audio_s
         self.bark: Any = Bark.from_pretrained(folder, dtype=dtype)
-        for stage in STAGES:  # or the first call would load it
+        for stage in STAGES:  # otherwise the first call would load it
             with self.bark.runner.params[stage].on_device():
                 pass
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-# encodec imports torchaudio, which has no CPU build beside CPU torch; only its name is needed,
-# and only then: transformers, imported first, must not find it.
+# encodec imports torchaudio, which has no build for CPU torch; only its name is needed. It must not
+# be there for transformers, which is therefore imported first.
 import transformers
 
 sys.modules.setdefault("torchaudio", types.ModuleType("torchaudio"))
@@ -87,7 +87,7 @@ class Suno:
 
 
 def _use_files(folder: Path) -> None:
-    """Gives the original's loader what it would download, and what today's torch asks for."""
+    """Gives the original's loader what it would download, and what today's torch requires."""
     scalar = np._core.multiarray.scalar  # pyright: ignore[reportAttributeAccessIssue]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
     torch.serialization.add_safe_globals(
