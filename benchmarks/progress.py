@@ -1,4 +1,4 @@
-"""Says what a run is doing, to whoever waits for it."""
+"""Says what a run is doing, to those who wait for it."""
 
 import sys
 

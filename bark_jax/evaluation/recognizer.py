@@ -47,7 +47,7 @@ def make_recognizer(name: str) -> Recognizer:
 def transcribe(audio: np.ndarray, sample_rate: int) -> str:
     """The words that pocketsphinx hears, in lower case; "" where it hears none.
 
-    Equal audio gives equal words, whatever was transcribed before.
+    Equal audio gives equal words, regardless of what was transcribed before.
 
     Args:
       audio: (S,) float, in -1 … 1; clipped beyond.

@@ -1,4 +1,4 @@
-"""Audio to feature vectors at the rate of the semantic tokens, whatever that rate is."""
+"""Audio to feature vectors at the rate of the semantic tokens, which can be any."""
 
 import dataclasses
 import functools

@@ -42,7 +42,7 @@ def plan(points: Sequence[PointSettings], sweep_dir: Path) -> list[str | None]:
     names = [key if is_wanted else None for key, is_wanted in zip(keys, todo, strict=True)]
     for name in filter(None, names):
         if (folder := sweep_dir / name).is_dir():
-            clear(folder)  # an error of an earlier run is no longer news
+            clear(folder)  # an error of an earlier run is out of date
     return names
 
 

@@ -18,7 +18,7 @@ from bark_jax.models.encodec import nearest
 from bark_jax.models.seanet import matmul
 from bark_jax.params import Params
 
-SPREAD = 0.01  # noise on codes that start at a latent, as a share of the latents' deviation
+SPREAD = 0.01  # noise on codes that start at a latent, as a share of the latents' std
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

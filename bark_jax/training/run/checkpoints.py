@@ -1,6 +1,6 @@
 """The checkpoints of a run: Orbax steps, written in the background; the last few and the best stay.
 
-A step holds the arrays of the run and, as JSON, what the host needs to go on: the place in the
+A step holds the arrays of the run and, as JSON, what the host needs to resume: the place in the
 data, the seconds spent, means not yet logged. It appears under its name only when complete.
 """
 

@@ -47,7 +47,7 @@ from bark_jax.training.tasks.task import LossSums, Task
 class Outcome:
     """How a run, or its part between two stops, ended."""
 
-    reason: str  # "steps", "time"; "signal": the same command goes on; "dry run"
+    reason: str  # "steps", "time"; "signal": the same command resumes; "dry run"
     step: int
     eval_loss: float | None
     export: Path | None  # model directory, once the run is at its end

@@ -24,7 +24,7 @@ from bark_jax.training.run.schedule import Clock, StopSignal
 from bark_jax.training.run.settings import FinetuneSettings
 from bark_jax.training.run.step import Stepper, TrainState
 
-# fields of `TrainState` by their names in checkpoints, the first ones: all can be read
+# names of these fields in checkpoints: the original ones, so that all stay readable
 ON_DISK = {"trainable": "changed", "frozen": "kept", "opt_state": "optimizer", "ema": "average"}
 IN_FLIGHT = 2  # calls that the device may hold before the host waits for the oldest
 

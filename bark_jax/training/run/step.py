@@ -26,7 +26,7 @@ Metrics = dict[str, jax.Array]
 
 @flax.struct.dataclass
 class TrainState:
-    """All arrays of a run. Parameters are float32, whatever the products are computed in."""
+    """All arrays of a run. Parameters are float32, even if products are computed in bfloat16."""
 
     step: jax.Array  # int32 [], steps done
     key: jax.Array  # uint32, key data; each step folds its number in

@@ -174,7 +174,7 @@ class CodecTask:
         progress: jax.Array,
         key: jax.Array,
     ) -> Params:
-        """The quantizer; codebooks that were never set are, once their time has come."""
+        """The quantizer, with unset codebooks set once their time has come."""
         is_due = jnp.any(quantizer["inited"] == 0) & (progress >= self.start_codebooks)
         start = lambda: codebooks.start(latents_BTL, inside_BT, quantizer, key)  # noqa: E731
         return jax.lax.cond(is_due, start, lambda: quantizer)
