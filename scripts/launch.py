@@ -51,7 +51,7 @@ def launch(
         if os.environ.get(FULL_ERROR) != "1":
             stack.enter_context(errors_in_one_line(extra, resumes))
             stack.enter_context(_hydra_raises())
-            logging.getLogger("absl").addFilter(_is_news)
+            logging.getLogger("absl").addFilter(_has_no_full_disk)
             if points is None:
                 task = _ending_in_one_line(task, extra, resumes)
         import hydra
@@ -149,7 +149,7 @@ def _hydra_raises() -> Iterator[None]:
         os.environ.pop(FULL_ERROR, None)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def _has_no_full_disk(record: logging.LogRecord) -> bool:
     """Not a full disk's traceback: Orbax logs one per thread, and raises the error in the end."""
     error = record.exc_info[1] if record.exc_info else None
     return error is None or full_disk_behind(error) is None

@@ -14,7 +14,7 @@ LABELS: dict[str, tuple[str, str, str]] = {  # name: (label, unit, what it tells
     "f0_low_hz": ("low F0", "Hz", "5th percentile of pitch"),
     "f0_high_hz": ("high F0", "Hz", "95th percentile of pitch"),
     "voiced_share": ("voiced", "", "share of frames with a pitch"),
-    "spectral_flatness": ("spectral flatness", "", "0 for a tone, 1 for white noise"),
+    "spectral_flatness": ("spectral flatness", "", "0 for a tone, 0.56 for white noise"),
     "words_per_s": ("speaking rate", "words/s", "words of the text per second of sound"),
     "letters_per_s": ("speaking rate", "letters/s", "letters of the text per second of sound"),
     "semantic_entropy_bits": ("semantic entropy", "bit", "mean over steps; 0 is certain"),
