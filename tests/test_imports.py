@@ -1,6 +1,7 @@
 """Imports point one way, from room to room and inside them, and the library needs no torch."""
 
 import ast
+import functools
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -86,6 +87,7 @@ def imports_of(tree: ast.AST) -> set[str]:
     return names
 
 
+@functools.cache
 def own_imports(name: str) -> set[str]:
     """The project's modules that a module imports, inside functions too; not its own packages."""
     packages = {name.rsplit(".", n)[0] for n in range(1 + name.count("."))}

@@ -36,7 +36,6 @@ def test_the_script_refuses_bad_settings_in_one_line():
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(("ours",), id="ours"),
         pytest.param(("ours", "suno"), id="suno", marks=pytest.mark.thorough),
         pytest.param(("ours", "suno", "transformers"), id="all", marks=pytest.mark.expensive),
     ],

@@ -51,6 +51,7 @@ def write_data(directory, model_folder):
 
 
 @torch.no_grad()
+@pytest.mark.thorough
 def test_a_fine_tuned_model_scores_the_same_in_transformers(model_folder, tmp_path, capsys):
     outcome = finetune(
         FinetuneSettings(

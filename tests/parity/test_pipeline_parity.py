@@ -83,6 +83,7 @@ def test_a_batch_of_voices_with_noise(reference, bark):
         np.testing.assert_allclose(audio[i], want["audio"], atol=AUDIO_TOLERANCE)
 
 
+@pytest.mark.thorough  # 768 steps of the original, and all that follow from them
 def test_generate_audio_by_argmax(reference, bark):
     """`generate` against the original's one call, at its full length of 768 tokens."""
     from bark import api
@@ -100,6 +101,7 @@ def test_generate_audio_by_argmax(reference, bark):
     np.testing.assert_allclose(got.audio, want_audio, atol=AUDIO_TOLERANCE)
 
 
+@pytest.mark.thorough
 def test_a_generation_as_the_next_voice(reference, bark, tmp_path):
     """Handed on as the original's dict, as our result, and through a saved file."""
     sampling = {**GREEDY, "semantic": {"temperature": 0, "max_duration_s": DURATION_S}}

@@ -240,7 +240,10 @@ def check_coarse(
     return got
 
 
-@pytest.mark.parametrize("n, seed", [(1, 0), (2, 1), (137, 2), (137, None), (768, 3)])
+@pytest.mark.parametrize(
+    "n, seed",
+    [(1, 0), (2, 1), (137, 2), (137, None), pytest.param(768, 3, marks=pytest.mark.thorough)],
+)
 def test_coarse_lengths(reference, bark, n, seed):
     check_coarse(reference, bark, semantic_tokens(n), seed=seed)
 
