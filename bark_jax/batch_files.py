@@ -4,21 +4,26 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from bark_jax.batching import seeds_of
 from bark_jax.config import TRANSFORMERS
 from bark_jax.generation import Generation
+from bark_jax.numbers import as_whole
 from bark_jax.pipeline import Bark
+from bark_jax.runtime import lines as lines_io
+from bark_jax.runtime.locks import held_alone
 from bark_jax.sampling_config import SamplingConfig, per_row
 from bark_jax.text import encode_text
 
 FIELDS = ("text", "id", "voice", "seed", "sampling")
+MOST_ID_BYTES = 200  # a file name holds 255, temporary ones included
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +35,15 @@ class Line:
     voice: Any
     seed: int
     sampling: dict[str, dict[str, Any]]  # every field of every stage
+    problem: str | None = None  # why it cannot be spoken, as far as reading it could tell
+
+    def content(self) -> dict[str, Any]:
+        """What determines the audio, as plain data."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if k != "problem"}
 
     def key(self, model: str) -> str:
         """A hash of everything that determines the audio."""
-        content = {**dataclasses.asdict(self), "model": model}
+        content = {**self.content(), "model": model}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -52,49 +62,75 @@ def read_lines(path: Path, *, voice: Any, seed: int, sampling: SamplingConfig) -
     """Reads plain text (one text a line) or JSON Lines (`.jsonl`; fields: see `FIELDS`).
 
     A line without a seed of its own gets `seed` plus its number, counted from 0; one without an id
-    is named by its number. Blank lines are skipped.
+    is named by its number; null means not given. Blank lines are skipped. A line that is not a JSON
+    object, has unknown fields or bad values, or whose id is taken or cannot name a file, has a
+    `problem`.
 
     Args:
       voice, seed, sampling: for lines without their own.
     Raises:
-      ValueError: there are no lines, or some are not a JSON object, have unknown fields, no text, a
-        bad sampling value, or an id that is taken or cannot name a file; the first 20 are listed.
+      ValueError: there are no lines, or the file is not UTF-8.
     """
-    is_json = path.suffix == ".jsonl"
+    defaults = Line("", "", voice, seed, _values(sampling))
     lines: list[Line] = []
-    errors: list[str] = []
-    seen: set[str] = set()
-    for number, raw in enumerate(path.read_text(encoding="utf-8").splitlines()):
-        if not raw.strip():
-            continue
-        try:
-            fields: dict[str, Any] = _parse(raw) if is_json else {"text": raw}
-            name = str(fields.get("id", f"{number:06d}"))
-            if not re.fullmatch(r"[\w][\w.-]{0,99}", name) or name in seen:
-                raise ValueError(
-                    f"id={name!r} is taken or is not a file name (letters, digits, . _ -)"
-                )
-            seen.add(name)
-            own = SamplingConfig.of(fields.get("sampling")) if "sampling" in fields else sampling
-            lines.append(
-                Line(
-                    name,
-                    fields["text"],
-                    fields.get("voice", voice),
-                    fields.get("seed", seed + number),
-                    {
-                        s: {k: v[0] for k, v in per_row(s, getattr(own, s), 1).items()}
-                        for s in TRANSFORMERS
-                    },
-                )
-            )
-        except ValueError as error:
-            errors.append(f"line {number + 1}: {error}")
-    if errors:
-        raise ValueError(f"{path}: " + "; ".join(errors[:20]))
+    taken: set[str] = set()
+    for number, raw in enumerate(lines_io.read_lines(path)):
+        if raw.strip():
+            is_json = path.suffix.lower() == ".jsonl"
+            lines.append(_line(raw, number, is_json, defaults, taken))
+            taken.add(lines[-1].id)
     if not lines:
         raise ValueError(f"{path} has no lines to speak")
     return lines
+
+
+def _line(raw: str, number: int, is_json: bool, defaults: Line, taken: Set[str]) -> Line:
+    """One line of a file; what is wrong with it is its `problem`."""
+    line = dataclasses.replace(defaults, id=f"{number:06d}", text=raw, seed=defaults.seed + number)
+    try:
+        if not is_json:
+            return line
+        fields = {k: v for k, v in lines_io.parse_object(raw).items() if v is not None}
+        if not isinstance(fields.get("text"), str):
+            raise ValueError('want a JSON object with a "text"')
+        line = dataclasses.replace(line, text=fields["text"])
+        if unknown := fields.keys() - set(FIELDS):
+            raise ValueError(f"unknown fields {sorted(unknown)}; want {FIELDS}")
+        if "id" in fields:
+            line = dataclasses.replace(line, id=_checked_id(str(fields["id"]), taken))
+        own = fields.get("sampling")
+        return dataclasses.replace(
+            line,
+            voice=fields.get("voice", line.voice),
+            seed=seeds_of(as_whole(fields.get("seed", line.seed)), 1)[0],
+            sampling=line.sampling if own is None else _values(SamplingConfig.of(own)),
+        )
+    except (TypeError, ValueError) as error:
+        return dataclasses.replace(line, problem=f"line {number + 1}: {error}")
+
+
+def _checked_id(name: str, taken: Set[str]) -> str:
+    """The id, composed (NFC); ValueError if it is taken or cannot name a file."""
+    name = unicodedata.normalize("NFC", name)
+    is_made_of_allowed = all(
+        char in "_.-" or char.isalnum() or unicodedata.category(char).startswith("M")
+        for char in name
+    )
+    if not name or name[0] in ".-" or not is_made_of_allowed or name in taken:
+        raise ValueError(f"id={name!r} is taken or is not a file name (letters, digits, . _ -)")
+    if (n_bytes := len(name.encode())) > MOST_ID_BYTES:
+        raise ValueError(f"id={name!r} has {n_bytes} bytes, want at most {MOST_ID_BYTES}")
+    return name
+
+
+def _values(sampling: SamplingConfig) -> dict[str, dict[str, Any]]:
+    """Every field of every stage, one value each."""
+    return {
+        stage: {
+            name: values[0] for name, values in per_row(stage, getattr(sampling, stage), 1).items()
+        }
+        for stage in TRANSFORMERS
+    }
 
 
 def speak_lines(
@@ -125,12 +161,7 @@ def speak_lines(
     done = _done(out_dir)
     todo = [line for line in mine if done.get(line.id) != line.key(model)]
     errors: dict[str, str] = {}
-    with record.open("a", encoding="utf-8") as file:
-
-        def write(row: Mapping[str, Any]) -> None:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            file.flush()
-
+    with held_alone(record), lines_io.appending_rows(record) as write:
         for line in todo:
             if problem := problem_of(bark, line):
                 errors[line.id] = f"{line.id}: {problem}"
@@ -174,17 +205,10 @@ def stream_lines(
     )
 
 
-def _parse(raw: str) -> dict[str, Any]:
-    fields = json.loads(raw)
-    if not isinstance(fields, dict) or not isinstance(fields.get("text"), str):
-        raise ValueError('want a JSON object with a "text"')
-    if unknown := fields.keys() - set(FIELDS):
-        raise ValueError(f"unknown fields {sorted(unknown)}; want {FIELDS}")
-    return fields
-
-
 def problem_of(bark: Bark, line: Line) -> str | None:
     """Why a line cannot be spoken; None if it can."""
+    if line.problem is not None:
+        return line.problem
     try:
         encode_text(bark.runner.tokenizer, line.text, bark.config.tokens)
         bark.voices.resolve(line.voice)
@@ -197,13 +221,10 @@ def _done(out_dir: Path) -> dict[str, str]:
     """id → key of lines that earlier runs, of any part, have finished."""
     done: dict[str, str] = {}
     for record in sorted(out_dir.glob("results*.jsonl")):
-        for raw in record.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(raw)
-            except json.JSONDecodeError:
-                continue  # the last row of a run that was killed while writing
-            if "key" in row and os.path.exists(out_dir / f"{row['id']}.wav"):
-                done[row["id"]] = row["key"]
+        for row in lines_io.read_rows(record):
+            name, key = row.get("id"), row.get("key")
+            if isinstance(name, str) and key and os.path.exists(out_dir / f"{name}.wav"):
+                done[name] = key
     return done
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bark_jax.config import TRANSFORMERS
+from bark_jax.numbers import is_whole, plain
 from bark_jax.sampling_config import Rows, SamplingConfig, per_row, rows_of
 
 
@@ -39,7 +40,7 @@ class Batch:
           ValueError: lists of different lengths, an empty list, a seed that is not an integer in
             [0, 2**64), or a sampling value outside its range; names the argument.
         """
-        seed = seed.tolist() if isinstance(seed, np.ndarray | np.generic) else seed
+        seed = plain(seed)
         arrays, is_batch = data
         lengths = {
             name: len(value)
@@ -103,9 +104,10 @@ class Batch:
 
 
 def seeds_of(seed: Any, n_rows: int) -> list[int]:
-    seeds = rows_of("seed", seed, n_rows)
+    """One seed per row; ValueError where one is not a whole number in [0, 2**64)."""
+    seeds = rows_of("seed", plain(seed), n_rows)
     for value in seeds:
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**64:
+        if not is_whole(value) or not 0 <= value < 2**64:
             raise ValueError(f"seed={value!r} is not allowed; want a whole number in 0 … 2**64 - 1")
     return seeds
 

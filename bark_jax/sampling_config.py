@@ -4,11 +4,11 @@ Defaults are those of the original's `generate_audio`. Source: suno-ai/bark @f4f
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bark_jax.config import from_dict
+from bark_jax.numbers import is_finite, is_whole, plain
 
 T = TypeVar("T")
 PerRow = T | Sequence[T]
@@ -72,25 +72,20 @@ class SamplingConfig:
         return config
 
 
-def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
-
-
 # field -> (allowed values in words; whether a value is allowed)
 _ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "temperature": ("a number >= 0", lambda v: _is_number(v) and v >= 0),
-    "top_k": ("a whole number >= 1, or None", lambda v: type(v) is int and v >= 1),
-    "top_p": ("a number in 0 … 1, or None", lambda v: _is_number(v) and 0 <= v <= 1),
-    "min_eos_p": ("a number in 0 … 1, or None", lambda v: _is_number(v) and 0 <= v <= 1),
-    "max_duration_s": ("a number >= 0, or None", lambda v: _is_number(v) and v >= 0),
+    "temperature": ("a number >= 0", lambda v: is_finite(v) and v >= 0),
+    "top_k": ("a whole number >= 1, or None", lambda v: is_whole(v) and v >= 1),
+    "top_p": ("a number in 0 … 1, or None", lambda v: is_finite(v) and 0 <= v <= 1),
+    "min_eos_p": ("a number in 0 … 1, or None", lambda v: is_finite(v) and 0 <= v <= 1),
+    "max_duration_s": ("a number >= 0, or None", lambda v: is_finite(v) and v >= 0),
     "allow_early_stop": ("True or False", lambda v: isinstance(v, bool)),
 }
 
 
 def rows_of(name: str, value: Any, n_rows: int) -> list[Any]:
     """One value per row; a list must have exactly `n_rows` entries."""
-    if isinstance(value, str) or not isinstance(value, Sequence):
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         return [value] * n_rows
     if len(value) != n_rows:
         raise ValueError(f"{name} has {len(value)} entries, the batch has {n_rows} rows")
@@ -106,14 +101,9 @@ def per_row(stage: str, sampling: Any, n_rows: int) -> dict[str, list[Any]]:
     spread: dict[str, list[Any]] = {}
     for field in dataclasses.fields(sampling):
         name = f"sampling.{stage}.{field.name}"
-        spread[field.name] = rows_of(name, _plain(getattr(sampling, field.name)), n_rows)
+        spread[field.name] = rows_of(name, plain(getattr(sampling, field.name)), n_rows)
         allowed, is_allowed = _ALLOWED[field.name]
         for value in spread[field.name]:
             if not (value is None and "None" in allowed) and not is_allowed(value):
                 raise ValueError(f"{name}={value!r} is not allowed; want {allowed}")
     return spread
-
-
-def _plain(value: Any) -> Any:
-    """Numpy arrays and scalars as Python values."""
-    return value.tolist() if hasattr(value, "tolist") else value

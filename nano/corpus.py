@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from bark_jax.evaluation.wer import normalize
 from bark_jax.runtime.files import replacing
+from bark_jax.runtime.lines import read_lines
 from nano import sentences
 
 SAMPLE_RATE = 16_000  # [Hz], flite's own
@@ -182,8 +183,7 @@ def _candidates(settings: CorpusSettings) -> Iterator[str]:
     path = Path(settings.texts)
     if not path.is_file():
         raise FileNotFoundError(f"texts={settings.texts!r} is not a file")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    yield from filter(None, map(normalize, lines))
+    yield from filter(None, map(normalize, read_lines(path)))
 
 
 def _row_of_text(index: int, text: str) -> dict[str, Any]:

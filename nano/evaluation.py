@@ -25,6 +25,7 @@ from bark_jax.preparation.corpus import read_phones
 from bark_jax.preparation.models import ModelSource
 from bark_jax.preparation.semantic_features import n_tokens, token_times
 from bark_jax.preparation.semantic_tokenizers import STATES_PER_PHONE, phone_tokens
+from bark_jax.runtime.lines import read_lines
 from bark_jax.sources.resolve import resolve_model
 from nano.corpus import SAMPLE_RATE, SILENCE, Utterance, common_phone, own_phone, speak
 
@@ -116,7 +117,7 @@ def read_texts(path: Path) -> list[str]:
     """The lines of a file that contain a word."""
     if not path.is_file():
         raise FileNotFoundError(f"texts={str(path)!r} is not a file")
-    texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    texts = [line.strip() for line in read_lines(path)]
     if not (texts := [text for text in texts if normalize(text)]):
         raise ValueError(f"texts={str(path)!r} holds no sentence")
     return texts

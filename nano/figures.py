@@ -1,6 +1,5 @@
 """Pictures of a run of the recipe: how the losses fell, and spectrograms beside flite's."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bark_jax.pipeline import Bark
+from bark_jax.runtime.lines import read_rows
 from nano.corpus import speak
 from nano.evaluation import GREEDY
 
@@ -23,7 +23,7 @@ def draw_curves(runs: Sequence[Path], path: Path) -> None:
     plt = _pyplot()
     figure, axes = plt.subplots(1, len(runs), figsize=(3.5 * len(runs), 3.2), layout="constrained")
     for axis, run in zip(axes, runs, strict=True):
-        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        rows = read_rows(run / "metrics.jsonl")
         for name, style in (("loss", "-"), ("eval_loss", "o-")):
             found = [(row["elapsed_s"] / 60, row[name]) for row in rows if name in row]
             if found:

@@ -17,6 +17,7 @@ ROOMS = [
     "bark_jax",  # the version; its public names are imported when they are first used
     "bark_jax.config",
     "bark_jax.params",
+    "bark_jax.numbers",
     "bark_jax.formulations",
     "bark_jax.runtime",
     "bark_jax.tracking",

@@ -4,11 +4,11 @@ import csv
 import dataclasses
 import hashlib
 import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bark_jax.runtime.lines import decode, lines_of, parse_object
 from bark_jax.text import normalize_whitespace
 
 FIELDS = ("audio", "text", "id", "speaker", "semantic", "phones")
@@ -67,10 +67,7 @@ def read_corpus(path: Path) -> Corpus:
     if not path.is_file():
         raise FileNotFoundError(f"manifest={str(path)!r} is not a file")
     content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error}") from error
+    text = decode(content, str(path))
     rows = {".jsonl": _json_rows, ".csv": _csv_rows}.get(path.suffix.lower())
     if rows is None:
         raise ValueError(f"manifest={str(path)!r} must end in .jsonl or .csv")
@@ -127,15 +124,12 @@ def read_phones(value: str | Sequence[Any]) -> tuple[Phone, ...]:
 
 def _json_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """(line number, object or what is wrong with the line)."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield number, f"it is not JSON: {error}"
-            continue
-        yield number, row if isinstance(row, dict) else f"it is not an object: {line[:40]}"
+    for number, line in enumerate(lines_of(text), 1):
+        if line.strip():
+            try:
+                yield number, parse_object(line)
+            except ValueError as error:
+                yield number, str(error)
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:

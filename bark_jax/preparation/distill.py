@@ -110,7 +110,7 @@ def _result(
 
 def _facts(settings: DistillSettings, lines: Sequence[Line], bark: Bark) -> dict[str, Any]:
     """What the records depend on; the number of rows spoken at a time is not part of it."""
-    content = json.dumps([dataclasses.asdict(line) for line in lines])
+    content = json.dumps([line.content() for line in lines])
     return {
         "program": "distill_data/1",
         "texts_sha256": hashlib.sha256(content.encode()).hexdigest(),

@@ -47,8 +47,8 @@ def test_csv_says_the_same(tmp_path):
     ("row", "reason"),
     [
         ("not json", "it is not JSON"),
-        ("[1]", "it is not an object"),
-        ('"text"', "it is not an object"),
+        ("[1]", "it is not a JSON object but list"),
+        ('"text"', "it is not a JSON object but str"),
         ('{"audio": "a.wav"}', "it has no 'text'"),
         ('{"text": "a"}', "it has no 'audio'"),
         ('{"audio": "", "text": "a"}', "its 'audio' is empty"),

@@ -3,8 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+from bark_jax.runtime.lines import read_rows
 from bark_jax.training.run.directory import METRICS_FILE
-from bark_jax.training.run.journal import read_rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bark_jax.runtime.files import replacing
+from bark_jax.runtime.lines import read_rows
 
 
 class Means:
@@ -44,19 +45,6 @@ class Journal:
 
     def close(self) -> None:
         self._file.close()
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The complete rows of a journal; a line cut short by a kill is left out."""
-    if not path.is_file():
-        return []
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from bark_jax.training.run.journal import read_rows
+from bark_jax.runtime.lines import read_rows
 from tests import tones
 
 ROOT = Path(__file__).parents[3]

@@ -21,8 +21,8 @@ from bark_jax.data.records import open_source
 from bark_jax.generation import Generation
 from bark_jax.params import flatten
 from bark_jax.pipeline import Bark
+from bark_jax.runtime.lines import read_rows
 from bark_jax.training.run.finetune import finetune
-from bark_jax.training.run.journal import read_rows
 from bark_jax.training.run.optimizer import OptimizerSettings
 from bark_jax.training.run.settings import FinetuneSettings
 from tests import tones

@@ -11,11 +11,12 @@ import optax
 import pytest
 
 from bark_jax.data.records import open_source
+from bark_jax.runtime.lines import read_rows
 from bark_jax.tracking import NullTracker
 from bark_jax.training.run.batches import LoaderSettings, Part, evaluation_batches, training_batches
 from bark_jax.training.run.checkpoints import Checkpoints
 from bark_jax.training.run.estimate import count_flops
-from bark_jax.training.run.journal import Journal, Means, read_rows
+from bark_jax.training.run.journal import Journal, Means
 from bark_jax.training.run.loop import Loop, TrainingDiverged
 from bark_jax.training.run.mesh import MeshSettings, make_mesh, state_sharding
 from bark_jax.training.run.optimizer import (

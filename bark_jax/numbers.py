@@ -1,0 +1,31 @@
+"""Numbers that users bring: Python's, NumPy's and JSON's, checked in one place."""
+
+import math
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """NumPy arrays and scalars as Python values, inside lists and tuples as well."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(plain, value))
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a plain value is a number that a float can hold; True and False are not numbers."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return False
+
+
+def as_whole(value: Any) -> Any:
+    """A float without a fraction as the whole number that it is (JSON may write 7 as 7.0)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a plain value is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
