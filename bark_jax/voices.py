@@ -17,6 +17,7 @@ from bark_jax.config import TokenLayout
 from bark_jax.runtime.files import replacing
 
 KEYS = ("semantic_prompt", "coarse_prompt", "fine_prompt")
+MOST_BYTES = 64 << 20  # of one array, unpacked: hours of speech
 
 
 class VoiceError(ValueError, AssertionError):
@@ -48,7 +49,7 @@ class Voice:
         """
         if absent := [key for key in KEYS if key not in arrays]:
             raise VoiceError(f"{name} lacks {', '.join(absent)}; it has {sorted(arrays)}")
-        semantic, coarse, fine = (np.asarray(arrays[key]) for key in KEYS)
+        semantic, coarse, fine = (_whole(np.asarray(arrays[key])) for key in KEYS)
         n_coarse, n_fine = layout.n_coarse_codebooks, layout.n_fine_codebooks
         errors = [
             *_misfits(KEYS[0], semantic, None, layout.semantic_vocab_size),
@@ -69,7 +70,7 @@ class Voice:
           FileNotFoundError: there is no such file.
           VoiceError: it is not a readable npz, holds pickled objects, or `from_arrays` refuses it.
         """
-        path = Path(path)
+        path = Path(path).expanduser()
         if not path.is_file():
             raise FileNotFoundError(f"there is no voice file {path}")
         return cls.from_arrays(read_npz(path), layout, name=name or str(path))
@@ -87,11 +88,20 @@ def save_voice(
     Raises:
       VoiceError: `path` does not end in `.npz`.
     """
-    path = Path(path)
-    if path.suffix != ".npz":
+    path = Path(path).expanduser()
+    if path.suffix.lower() != ".npz":
         raise VoiceError(f"a voice file must end in .npz, got {path}")
     with replacing(path) as partial, partial.open("xb") as file:
         np.savez(file, **dict(zip(KEYS, (semantic, coarse, fine), strict=True)))
+
+
+def _whole(array: np.ndarray) -> np.ndarray:
+    """Floats that are all whole as integers; anything else as it is."""
+    if not np.issubdtype(array.dtype, np.floating):
+        return array
+    wide = array.astype(np.float64)
+    is_whole = np.all(np.abs(wide) < 2**53) and np.all(wide == np.rint(wide))
+    return wide.astype(np.int64) if is_whole else array
 
 
 def _misfits(key: str, array: np.ndarray, n_rows: int | None, limit: int) -> list[str]:
@@ -122,10 +132,22 @@ def _misaligned(semantic: np.ndarray, coarse: np.ndarray, layout: TokenLayout) -
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The three arrays of a voice file; whatever else the file holds is not read.
+
+    Raises:
+      VoiceError: it is not an npz, or one of the three is damaged, pickled, or unfolds to more than
+        `MOST_BYTES`; names the entry.
+    """
     if not zipfile.is_zipfile(path):
         raise VoiceError(f"{path} is not a voice file (.npz), or it is cut off")
+    arrays, key = {}, "the list of entries"
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+        with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as loaded:
+            sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+            for key in (key for key in KEYS if key in loaded.files):
+                if (size := sizes.get(f"{key}.npy", 0)) > MOST_BYTES:
+                    raise ValueError(f"it unfolds to {size / 1e6:,.0f} MB")
+                arrays[key] = loaded[key]
     except Exception as error:
-        raise VoiceError(f"{path} is not a readable voice file (.npz): {error}") from error
+        raise VoiceError(f"{path} is not a readable voice file (.npz): {key}: {error}") from error
+    return arrays

@@ -28,6 +28,7 @@ def load_pickled(path: Path) -> Any:
     """
     import torch
 
+    check_is_no_stand_in(path)
     try:
         with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol")
@@ -45,6 +46,22 @@ def load_pickled(path: Path) -> Any:
         ) from error
     except Exception as error:
         raise ValueError(f"{path} is damaged or no checkpoint: {str(error)[:80]}") from error
+
+
+def check_is_no_stand_in(path: Path) -> None:
+    """Says what lies in place of weights where a download went wrong.
+
+    Raises:
+      ValueError: the file is a git-lfs pointer, a web page, or empty; says what to do.
+    """
+    with path.open("rb") as file:
+        head = file.read(256).lstrip()
+    if head.startswith(b"version https://git-lfs"):
+        raise ValueError(f"{path} is a git-lfs pointer, not the file: run `git lfs pull` there")
+    if head[:1] == b"<":
+        raise ValueError(f"{path} is a web page, not a checkpoint: download the file again")
+    if not head:
+        raise ValueError(f"{path} is empty: download the file again")
 
 
 def arrays(tensors: Any, where: str) -> dict[str, np.ndarray]:
@@ -124,6 +141,7 @@ def load_safetensors(path: Path, names: Sequence[str]) -> State:
 def _open_safetensors(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
+    check_is_no_stand_in(path)
     try:
         with safe_open(path, framework="numpy") as file:
             yield file

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import re
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -75,10 +75,16 @@ def convert(
                 bar.update(n_bytes // len(stages))
         errors += _write_voices(opened, made / "voices")
         if errors:
-            raise ValueError(f"{source} makes no model: {'; '.join(errors)}")
+            raise ValueError(f"{source} makes no model: {listed(errors)}")
         _write_tokenizer(opened, made / "tokenizer")
         record = {"format": opened.dialect, "sha256": hashes, "stages": dict(opened.details)}
         checkpoint.save_config(made, opened.config, record)
+
+
+def listed(errors: Sequence[str], most: int = 20) -> str:
+    """The first errors, and how many more there are."""
+    more = f"; and {len(errors) - most} more" if len(errors) > most else ""
+    return "; ".join(errors[:most]) + more
 
 
 def open_source(folder: Path, size: str | None = None) -> Source:

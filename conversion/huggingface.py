@@ -101,7 +101,13 @@ def _find_tensors(folder: Path) -> dict[str, Path]:
             return dict.fromkeys(arrays(load_pickled(path), name), path)
         if (index := folder / f"{name}.index.json").is_file():
             shards = read_json(index).get("weight_map", {})
-            return {tensor: _inside(folder, shard) for tensor, shard in shards.items()}
+            found = {tensor: _inside(folder, shard) for tensor, shard in shards.items()}
+            if missing := sorted({str(p) for p in found.values() if not p.is_file()}):
+                raise FileNotFoundError(
+                    f"{len(missing)} of {len(set(found.values()))} files that {index} names are "
+                    f"missing: {', '.join(missing)}"
+                )
+            return found
     raise FileNotFoundError(f"{folder} lacks {' or '.join(WEIGHTS)}")
 
 

@@ -98,9 +98,10 @@ def _pattern(template: str) -> re.Pattern[str]:
 def normalise(name: str) -> str | None:
     """Undoes what wrappers and library versions do to a name; None for the causal masks' buffers.
 
-    torch.compile prefixes names; weight norm had `weight_g` and `weight_v` before PyTorch 2.1.
+    torch.compile and DataParallel prefix names; weight norm had `weight_g` and `weight_v` before
+    PyTorch 2.1.
     """
-    name = name.removeprefix("_orig_mod.")
+    name = WRAPPERS.sub("", name)
     if name.endswith(".attn.bias"):
         return None
     for old, new in WEIGHT_NORM.items():
@@ -108,6 +109,8 @@ def normalise(name: str) -> str | None:
     return name
 
 
+# of torch.compile and of data-parallel training, in any order and however often
+WRAPPERS = re.compile(r"^(_orig_mod\.|module\.)+")
 WEIGHT_NORM = {
     ".weight_g": ".parametrizations.weight.original0",
     ".weight_v": ".parametrizations.weight.original1",

@@ -5,6 +5,7 @@ Converted models are kept in this package's cache, see `runtime/paths.py`.
 
 import contextlib
 import dataclasses
+import difflib
 import hashlib
 import importlib.util
 import json
@@ -25,6 +26,7 @@ from bark_jax.runtime.paths import NANO, build_once, cache_path
 from bark_jax.sources.hub import HubRepo, ModelNotFoundError
 from bark_jax.sources.untrained import ensure_untrained
 
+KNOWN = ("nano", "untrained", "suno/bark", "suno/bark-small")
 VOCABULARIES = ("vocab.txt", "tokenizer.json")  # of a Hugging Face repository
 SHARD = re.compile(r"\w[\w.-]*", re.ASCII)
 OUR_FILES = (CONFIG_FILE, *(f"{part}/*" for part in (*STAGES, "tokenizer", "voices")))
@@ -60,8 +62,10 @@ def resolve_model(
     if directory.is_dir():
         return _from_directory(directory, progress)
     if not isinstance(source, str) or not REPO_ID.fullmatch(source):
+        near = difflib.get_close_matches(str(source), KNOWN, n=1)
         raise ModelNotFoundError(
             f'{str(source)!r} is not a directory, nor "nano", nor a repository such as suno/bark'
+            + (f": did you mean {near[0]}?" if near else "")
         )
     with _progress_bars(progress):
         return _from_hub(HubRepo(source, revision, local_files_only), progress)

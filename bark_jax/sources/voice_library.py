@@ -68,7 +68,8 @@ class VoiceLibrary:
         """
         if voice is None:
             return None
-        if isinstance(voice, os.PathLike) or (isinstance(voice, str) and voice.endswith(".npz")):
+        is_name = isinstance(voice, str) and not voice.lower().endswith(".npz")
+        if isinstance(voice, str | os.PathLike) and not is_name:
             return Voice.load(voice, self._layout)
         if isinstance(voice, str):
             return self._preset(voice)

@@ -55,6 +55,16 @@ def downloaded(server, ours):
     return [Path(path) for path in paths], server.downloads()
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("nanno", "nano"), ("untraned", "untrained"), ("xyz", None)]
+)
+def test_a_misspelt_model_is_guessed(name, meant):
+    with pytest.raises(ModelNotFoundError) as caught:
+        resolve_model(name)
+    told = str(caught.value)
+    assert told.endswith(f"did you mean {meant}?") if meant else "did you mean" not in told
+
+
 def test_first_use_downloads_what_belongs_to_a_model(downloaded, ours):
     (first, second), fetched = downloaded
     assert first == second
