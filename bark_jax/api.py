@@ -16,6 +16,7 @@ import contextlib
 import gc
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,15 @@ from typing import Any
 import jax
 import numpy as np
 
+from bark_jax.checkpoint import load_config
 from bark_jax.config import CodecConfig, TokenLayout
 from bark_jax.pipeline import Bark
 from bark_jax.runtime import environment
+from bark_jax.runtime.paths import NANO
 from bark_jax.sources.suno_downloads import suno_downloads
 from bark_jax.voices import KEYS, save_voice
 
-SAMPLE_RATE = CodecConfig().sample_rate  # [Hz]
+SAMPLE_RATE: int  # [Hz], of the loaded model; see `__getattr__`
 SUPPORTED_LANGS = [
     ("English", "en"), ("German", "de"), ("Spanish", "es"), ("French", "fr"), ("Hindi", "hi"),
     ("Italian", "it"), ("Japanese", "ja"), ("Korean", "ko"), ("Polish", "pl"),
@@ -52,6 +55,30 @@ logger = logging.getLogger(__name__)
 # The original keeps such a cache, and code written for it relies on that.
 models: dict[tuple[str, str, bool], Bark] = {}
 _wants_small: dict[str, bool] = {}
+
+
+_given_rate: int | None = None  # what `SAMPLE_RATE` was when it was last asked for
+
+
+def __getattr__(name: str) -> Any:
+    """`SAMPLE_RATE`: the loaded model's, else that of `BARK_JAX_MODEL` if it is on this machine.
+
+    Without either it is Bark's. A model of another rate warns when it gives audio.
+    """
+    global _given_rate
+    if name != "SAMPLE_RATE":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    rates = [bark.sample_rate for bark in models.values()]
+    _given_rate = rates[-1] if rates else _rate_of(os.environ.get(environment.MODEL))
+    return _given_rate
+
+
+def _rate_of(source: str | None) -> int:
+    if source:
+        with contextlib.suppress(OSError, ValueError):
+            folder = NANO if source == "nano" else Path(source).expanduser()
+            return load_config(folder).sample_rate
+    return CodecConfig().sample_rate
 
 
 class InputError(ValueError, AssertionError):
@@ -280,6 +307,12 @@ def codec_decode(fine_tokens: np.ndarray) -> np.ndarray:
     """Codes (8, T) to audio (320 T,) float32 at `SAMPLE_RATE`."""
     _check_array("fine_tokens", fine_tokens, 2)
     bark = _load("codec")
+    if _given_rate not in (None, bark.sample_rate):
+        warnings.warn(
+            f"the audio has {bark.sample_rate} samples a second, but SAMPLE_RATE was imported as "
+            f"{_given_rate}, before this model was known: import it after preload_models()",
+            stacklevel=2,
+        )
     with _errors_of_the_original():
         return np.asarray(bark.decode(fine_tokens))
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,13 @@ class Generation:
     timings: dict[str, float]  # stage -> [s], for the whole batch that the row was in
     settings: dict[str, Any]  # voice name and sampling values of the row, plain data
 
+    def __repr__(self) -> str:
+        return (
+            f"Generation({shorten(self.text, 60, placeholder=' …')!r}, {self.duration_s:.2f} s at "
+            f"{self.sample_rate} Hz, voice={self.settings.get('voice')!r}, seed={self.seed}, "
+            f"finish_reason={self.finish_reason!r})"
+        )
+
     @property
     def duration_s(self) -> float:
         return len(self.audio) / self.sample_rate
@@ -53,7 +61,7 @@ class Generation:
         """
         import soundfile
 
-        path = Path(path)
+        path = Path(path).expanduser()
         if path.suffix.lower() != ".wav":
             raise ValueError(f"path={str(path)!r} must end in .wav")
         try:
@@ -63,6 +71,7 @@ class Generation:
                     partial, "w", self.sample_rate, channels=1, subtype="FLOAT", format="WAV"
                 ) as file,
             ):
+                _leave_out_the_time(file)
                 file.comment = _json_within(self.metadata(), COMMENT_BYTES)
                 file.write(self.audio)
         except soundfile.LibsndfileError as error:  # which does not give the reason
@@ -71,6 +80,18 @@ class Generation:
     def save_voice(self, path: str | os.PathLike[str]) -> None:
         """Writes the tokens as a history prompt, in the original's `.npz` format."""
         save_voice(path, self.semantic, self.coarse, self.fine)
+
+
+def _leave_out_the_time(file: Any) -> None:
+    """Equal samples give equal files: by default libsndfile writes when it did so, to the second.
+
+    The time stands in the PEAK chunk. python-soundfile has no name for the command that leaves the
+    chunk out (sndfile.h, SFC_SET_ADD_PEAK_CHUNK), so this goes through its handles.
+    """
+    import soundfile
+
+    handle, nothing = getattr(file, "_file"), getattr(soundfile, "_ffi").NULL  # noqa: B009
+    getattr(soundfile, "_snd").sf_command(handle, 0x1050, nothing, 0)  # noqa: B009
 
 
 def _json_within(metadata: dict[str, Any], limit: int) -> str:

@@ -1,13 +1,13 @@
 """`Bark`: text to audio, in one call or stage by stage."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from jax.sharding import Mesh
 
 from bark_jax.batching import Batch, as_rows
-from bark_jax.config import BarkConfig
+from bark_jax.config import TRANSFORMERS, BarkConfig
 from bark_jax.generation import Generation
 from bark_jax.loading import Source, load
 from bark_jax.runtime.compiling import enable_cache
@@ -43,7 +43,7 @@ class Bark:
     @classmethod
     def from_pretrained(
         cls,
-        source: Source | Mapping[str, Source],
+        source: Source | Mapping[str, Source] = "nano",
         *,
         dtype: str | DTypes | None = None,
         revision: str | None = None,
@@ -82,6 +82,18 @@ class Bark:
             )
         )
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(
+            f"{stage} {size.n_layer} x {size.n_embd}"
+            for stage in TRANSFORMERS
+            for size in [getattr(self.config, stage)]
+        )
+        execution = self.runner.execution
+        return (
+            f"Bark({sizes}, {self.sample_rate} Hz, {execution.dtypes.params} on "
+            f"{execution.platform.name})"
+        )
+
     @property
     def config(self) -> BarkConfig:
         """Sizes and token layout."""
@@ -97,6 +109,26 @@ class Bark:
         """How many rows run at a time where there are more; a measured choice for the platform."""
         return self.runner.execution.platform.batch_rows
 
+    @overload
+    def generate(
+        self,
+        text: str,
+        *,
+        voice: Any = None,
+        seed: int = 0,
+        sampling: Sampling = None,
+        progress: bool = False,
+    ) -> Generation: ...
+    @overload
+    def generate(
+        self,
+        text: str | Sequence[str],
+        *,
+        voice: Any = None,
+        seed: int | Sequence[int] = 0,
+        sampling: Sampling = None,
+        progress: bool = False,
+    ) -> list[Generation]: ...
     def generate(
         self,
         text: str | Sequence[str],
@@ -155,6 +187,28 @@ class Bark:
         made = stream(self.runner, batch, batch_rows or self.batch_rows)
         return counted(made, batch.n_rows, progress)
 
+    @overload
+    def semantic(
+        self,
+        text: str,
+        *,
+        voice: Any = None,
+        seed: int = 0,
+        sampling: Sampling = None,
+        noise: Any = None,
+        progress: bool = False,
+    ) -> np.ndarray: ...
+    @overload
+    def semantic(
+        self,
+        text: str | Sequence[str],
+        *,
+        voice: Any = None,
+        seed: int | Sequence[int] = 0,
+        sampling: Sampling = None,
+        noise: Any = None,
+        progress: bool = False,
+    ) -> list[np.ndarray]: ...
     def semantic(
         self,
         text: str | Sequence[str],
@@ -176,6 +230,32 @@ class Bark:
         tokens = [row.tokens for row in rows]
         return tokens if batch.is_list else tokens[0]
 
+    @overload
+    def coarse(
+        self,
+        semantic: np.ndarray,
+        *,
+        voice: Any = None,
+        seed: int = 0,
+        sampling: Sampling = None,
+        noise: Any = None,
+        max_history: int | None = None,
+        window: int | None = None,
+        progress: bool = False,
+    ) -> np.ndarray: ...
+    @overload
+    def coarse(
+        self,
+        semantic: np.ndarray | Sequence[np.ndarray],
+        *,
+        voice: Any = None,
+        seed: int | Sequence[int] = 0,
+        sampling: Sampling = None,
+        noise: Any = None,
+        max_history: int | None = None,
+        window: int | None = None,
+        progress: bool = False,
+    ) -> list[np.ndarray]: ...
     def coarse(
         self,
         semantic: Any,
@@ -211,6 +291,28 @@ class Bark:
         )
         return codes if batch.is_list else codes[0]
 
+    @overload
+    def fine(
+        self,
+        coarse: np.ndarray,
+        *,
+        voice: Any = None,
+        seed: int = 0,
+        sampling: Sampling = None,
+        noise: Any = None,
+        progress: bool = False,
+    ) -> np.ndarray: ...
+    @overload
+    def fine(
+        self,
+        coarse: np.ndarray | Sequence[np.ndarray],
+        *,
+        voice: Any = None,
+        seed: int | Sequence[int] = 0,
+        sampling: Sampling = None,
+        noise: Any = None,
+        progress: bool = False,
+    ) -> list[np.ndarray]: ...
     def fine(
         self,
         coarse: Any,
@@ -238,6 +340,16 @@ class Bark:
         codes = self.runner.fine(rows, batch, batch.noise(noise), progress=progress)
         return codes if batch.is_list else codes[0]
 
+    @overload
+    def decode(
+        self,
+        codes: np.ndarray,
+    ) -> np.ndarray: ...
+    @overload
+    def decode(
+        self,
+        codes: Sequence[np.ndarray],
+    ) -> list[np.ndarray]: ...
     def decode(self, codes: Any) -> np.ndarray | list[np.ndarray]:
         """Codes (q, T), 1 <= q <= 32, to audio (320 T,) float32 at `sample_rate`, not clipped.
 
@@ -250,6 +362,16 @@ class Bark:
         )
         return audio if is_list else audio[0]
 
+    @overload
+    def encode(
+        self,
+        audio: np.ndarray,
+    ) -> np.ndarray: ...
+    @overload
+    def encode(
+        self,
+        audio: Sequence[np.ndarray],
+    ) -> list[np.ndarray]: ...
     def encode(self, audio: Any) -> np.ndarray | list[np.ndarray]:
         """Audio (S,) at `sample_rate` to codes (8, ceil(S / 320)) int32; a list is a batch."""
         rows, is_list = as_rows("audio", audio, 1)

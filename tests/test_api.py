@@ -23,6 +23,7 @@ def fresh(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(api, "models", {})
     monkeypatch.setattr(api, "_wants_small", {})
+    monkeypatch.setattr(api, "_given_rate", None)
 
 
 class FakeParams:
@@ -43,6 +44,7 @@ class FakeBark:
     def __init__(self, source, offload):
         self.name = (source, offload)
         self.calls = []
+        self.sample_rate = 24_000
         self.preloaded = []
         params = {stage: FakeParams(stage, self.preloaded) for stage in STAGES}
         self.runner = SimpleNamespace(params=params)
@@ -265,6 +267,24 @@ def test_save_as_prompt(tmp_path):
 
 def test_constants():
     assert api.SAMPLE_RATE == 24_000
+
+
+def test_the_sample_rate_is_the_models(monkeypatch, untrained):
+    """As the README imports it, before anything is loaded, and afterwards."""
+    monkeypatch.setenv("BARK_JAX_MODEL", "nano")
+    assert api.SAMPLE_RATE == 16_000
+    monkeypatch.setenv("BARK_JAX_MODEL", "suno/bark")  # which is not on this machine
+    assert api.SAMPLE_RATE == 24_000
+    monkeypatch.setattr(api, "models", {("codec", "x", False): untrained})
+    assert api.SAMPLE_RATE == untrained.sample_rate
+
+
+def test_audio_of_another_rate_than_was_imported_warns(on_untrained, monkeypatch):
+    codes = np.zeros((4, 2), np.int32)
+    assert len(api.codec_decode(codes)), "nobody has asked for the rate"
+    monkeypatch.setattr(api, "_given_rate", 8_000)
+    with pytest.warns(UserWarning, match="but SAMPLE_RATE was imported as 8000"):
+        api.codec_decode(codes)
     assert len(api.SUPPORTED_LANGS) == 13 and len(api.ALLOWED_PROMPTS) == 261
     assert {"announcer", "v2/zh_speaker_9", "en_speaker_0"} < api.ALLOWED_PROMPTS
 

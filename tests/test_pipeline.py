@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -345,6 +346,26 @@ def test_offload_streams(placed, resident, monkeypatch):
 @pytest.fixture(scope="module")
 def spoken(batch) -> Generation:
     return batch[0]
+
+
+def test_equal_results_are_equal_files(spoken, tmp_path, monkeypatch):
+    """Byte by byte, whenever they are written."""
+    for name in ("a.wav", "b.WAV"):
+        spoken.save(tmp_path / name)
+        time.sleep(1.1)  # libsndfile notes the second in which a file was written, if it is let
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.WAV").read_bytes()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    spoken.save("~/c.wav")
+    assert (tmp_path / "c.wav").is_file()
+
+
+def test_reprs_are_one_line_with_what_matters(bark, spoken):
+    assert repr(bark) == (
+        "Bark(semantic 2 x 12, coarse 2 x 18, fine 1 x 14, 200 Hz, float32 on cpu)"
+    )
+    assert "\n" not in repr(spoken) and len(repr(spoken)) < 200
+    assert f"{spoken.duration_s:.2f} s at 200 Hz" in repr(spoken)
+    assert f"seed={spoken.seed}" in repr(spoken)
 
 
 def test_save_writes_audio_and_how_to_make_it_again(bark, batch, tmp_path):

@@ -170,7 +170,7 @@ def part(text: str) -> tuple[int, int]:
 
 
 def npz_name(text: str) -> str:
-    if not text.endswith(".npz"):
+    if not text.lower().endswith(".npz"):
         raise argparse.ArgumentTypeError(f"want a name that ends in .npz, got {text!r}")
     return text
 

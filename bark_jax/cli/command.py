@@ -5,6 +5,7 @@ jax is imported only once it is needed, so that help and usage errors come at on
 
 import argparse
 import dataclasses
+import difflib
 import os
 import secrets
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bark_jax.cli.arguments import PROG, Parser, make_parser, parse
+from bark_jax.runtime.files import check_writable
+from bark_jax.runtime.lines import decode, lines_of
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from bark_jax.pipeline import Bark
 
 OK, FAILURE, INTERRUPTED = 0, 1, 130  # exit codes, beside `arguments.USAGE_ERROR`
+SUBCOMMANDS = ("doctor", "report")
 ENDS = {
     "eos": "ended by itself",
     "max_duration": "cut off at --max-duration",
@@ -37,13 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         code = run(argv)
-        sys.stdout.flush()  # here, where a closed pipe is still caught
+        if sys.stdout is not None:  # as where a shell has closed it (>&-)
+            sys.stdout.flush()  # here, where a closed pipe is still caught
         return code
     except KeyboardInterrupt:
         print(f"{PROG}: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the pipe is closed: nothing may be flushed to it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except Exception as error:
         if "--debug" in argv:
@@ -64,10 +70,19 @@ def run(argv: Sequence[str]) -> int:
 
         return report.main(argv[1:])
     parser = make_parser()
+    if meant := misspelt_subcommand(argv):
+        parser.error(f"{argv[0]!r}: did you mean {PROG} {meant}? To speak it: --text {argv[0]}")
     args = parse(parser, argv)
     if args.list_voices:
         return list_voices(args)
     return speak_file(parser, args) if args.batch_file else speak(parser, args)
+
+
+def misspelt_subcommand(argv: Sequence[str]) -> str | None:
+    """The subcommand that the first word all but is, unless sentences stand there."""
+    are_words = bool(argv) and not any(" " in word for word in argv[:2])
+    found = difflib.get_close_matches(argv[0], SUBCOMMANDS, n=1, cutoff=0.8) if are_words else []
+    return found[0] if found else None
 
 
 def in_one_line(error: Exception) -> str:
@@ -103,7 +118,7 @@ def speak_file(parser: Parser, args: argparse.Namespace) -> int:
     from bark_jax.sampling_config import SamplingConfig
 
     lines = read_lines(
-        Path(args.batch_file),
+        Path(args.batch_file).expanduser(),
         voice=args.voice,
         seed=args.seed or 0,
         sampling=SamplingConfig.of(args.sampling),
@@ -111,7 +126,7 @@ def speak_file(parser: Parser, args: argparse.Namespace) -> int:
     outcome = speak_lines(
         load_model(args, mesh=local_mesh()),
         lines,
-        Path(args.out_dir),
+        Path(args.out_dir).expanduser(),
         model=f"{sorted(args.model.items())} {args.revision} {args.dtype}",
         batch_rows=args.batch_size,
         part=args.part,
@@ -143,7 +158,7 @@ def read_texts(texts: Sequence[str]) -> Iterator[str]:
     """The texts, with the lines of standard input in place of "-"; empty lines are skipped."""
     for text in texts:
         if text == PIPE:
-            lines = sys.stdin.buffer.read().decode("utf-8-sig").splitlines()
+            lines = lines_of(decode(sys.stdin.buffer.read(), "standard input"))
             yield from (line for line in map(str.strip, lines) if line)
         else:
             yield text
@@ -164,27 +179,31 @@ def plan_targets(parser: Parser, args: argparse.Namespace, n_texts: int) -> list
             "standard input holds no text" if PIPE in args.texts else
             f'no text: {PROG} "Hello." -o hello.wav, or "-" to read standard input'
         )  # fmt: skip
-    wav = Path(args.output_dir, args.output)
+    wav = Path(args.output_dir, args.output).expanduser()
     if args.output == PIPE:
         if n_texts > 1:
             parser.error(f"{n_texts} texts do not fit into one pipe: name a file with -o")
         if args.output_full:
             parser.error("--output-full needs a file name: use --save-voice, or -o FILE")
+        if sys.stdout is None:
+            raise OSError("standard output is closed: name a file with -o")
         if sys.stdout.isatty():
             parser.error("standard output is a terminal: pipe it, or name a file with -o")
         wav = None
     elif wav.suffix.lower() != ".wav":
         parser.error(f"the output is a WAV file: {str(wav)!r} must end in .wav")
     voices = [wav.with_suffix(".npz")] if wav and args.output_full else []
-    voices += [Path(args.save_voice)] if args.save_voice else []
+    voices += [Path(args.save_voice).expanduser()] if args.save_voice else []
     for file in filter(None, (wav, *voices)):
         file.parent.mkdir(parents=True, exist_ok=True)
-        if file.is_dir() or not os.access(file.parent, os.W_OK):
-            raise OSError(f"cannot write {file}")
-    return [
+    targets = [
         Target(wav and numbered(wav, i, n_texts), tuple(numbered(v, i, n_texts) for v in voices))
         for i in range(n_texts)
     ]
+    last = targets[-1]  # whose names are the longest
+    for file in filter(None, (last.wav, *last.voices)):
+        check_writable(file)
+    return targets
 
 
 def numbered(file: Path, index: int, n_texts: int) -> Path:

@@ -1,27 +1,49 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import errno
 import json
 import os
+import stat
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+NAME_BYTES = 200  # of a file's name that its temporary name begins with
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a path beside `path` to write to, which is renamed to `path` if the block succeeds.
 
-    An error leaves `path` as it was and nothing beside it; a kill leaves `.NAME.….partial` there.
-    No two processes get the same name.
+    An error leaves `path` as it was and nothing beside it; a kill leaves `.NAME.….partial` there,
+    with as much of the name as a file system's 255 bytes hold. No two processes get the same name.
     """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    name = os.fsencode(path.name)[:NAME_BYTES].decode(errors="ignore")
+    partial = path.with_name(f".{name}.{uuid.uuid4().hex}.partial")
     try:
         yield partial
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Finds out now, by a file beside it, whether `path` can be written later.
+
+    Raises:
+      OSError: it is a directory, its name is too long, or its folder takes no files.
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISDIR(path.stat().st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}") from error
 
 
 def write_json(path: Path, content: Any) -> None:

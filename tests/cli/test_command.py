@@ -202,6 +202,28 @@ def test_several_texts_are_a_batch_of_numbered_files(bark):
     assert sorted(os.listdir()) == ["x_000.wav", "x_001.wav", "x_002.wav"]
 
 
+@pytest.mark.parametrize(
+    ("argv", "meant"),
+    [(["repot", "OUT"], "report"), (["docter"], "doctor"), (["reports", "--help"], "report")],
+)
+def test_a_misspelt_subcommand_is_asked_about(bark, capsys, argv, meant):
+    assert f"did you mean bark-jax {meant}? To speak it: --text" in usage_error(capsys, *argv)
+    assert not bark.calls
+
+
+@pytest.mark.parametrize(
+    "argv", [["The doctor is in."], ["repot", "the plant"], ["--text", "repot"]]
+)
+def test_sentences_are_spoken(bark, argv):
+    assert cli.main(argv) == 0 and bark.calls
+
+
+def test_a_closed_standard_output_is_no_error(bark, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)  # what Python makes of `>&-`
+    assert cli.main(["a", "-o", "x.wav"]) == 0 and os.path.exists("x.wav")
+    assert cli.main(["a", "-o", "-"]) == 1
+
+
 def test_more_texts_than_a_batch_are_streamed(bark):
     """They are ready in any order; files keep the order of the texts."""
     texts = ["a", "bb", "ccc", "dddd", "eeeee"]
@@ -354,7 +376,7 @@ def test_a_wav_does_not_go_to_a_terminal(bark, monkeypatch, capsys):
 
 def test_standard_input_that_is_not_utf8(bark, monkeypatch, capsys):
     set_stdin(monkeypatch, b"Gr\xfc\xdfe")
-    assert "can't decode byte 0xfc" in failure(capsys, "-")
+    assert "standard input, line 1: byte 0xfc is not UTF-8" in failure(capsys, "-")
 
 
 def test_an_error_is_one_line_and_has_an_exit_code(bark, capsys):
