@@ -100,7 +100,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
             seeds = range(settings.seed, settings.seed + len(texts))
             made = dict(bark.stream(texts, voice=chosen, seed=list(seeds), sampling=sampling))
             spoken.append(Spoken("model", voice, name, [made[i].audio for i in range(len(texts))]))
-    phones = _phone_rows(bark, texts, said, settings.samplings, names) if settings.links else []
+    phones = _phone_rows(bark, texts, said, settings, names) if settings.links else []
     timbres = {v: timbre([_float(u) for u in us]) for v, us in said.items()}
     with ProcessPoolExecutor(settings.workers, multiprocessing.get_context("spawn")) as pool:
         rows = [_judge(each, texts, said, timbres, settings.recognizer, pool) for each in spoken]
@@ -207,17 +207,16 @@ def _phone_rows(
     bark: Bark,
     texts: Sequence[str],
     said: Mapping[str, Sequence[Utterance]],
-    samplings: Any,
+    settings: EvaluationSettings,
     names: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Phone error rates of the semantic stage by voice and sampling."""
     rows = []
     for voice, utterances in said.items():
         meant = [[p for p, _ in u.phones if p != SILENCE] for u in utterances]
-        for name, sampling in samplings.items():
-            made = bark.semantic(
-                list(texts), voice=voice, seed=list(range(len(texts))), sampling=sampling
-            )
+        for name, sampling in settings.samplings.items():
+            seeds = list(range(settings.seed, settings.seed + len(texts)))
+            made = bark.semantic(list(texts), voice=voice, seed=seeds, sampling=sampling)
             pairs = zip(meant, (spoken_phones(tokens, names) for tokens in made), strict=True)
             found = [word_errors(" ".join(a), " ".join(b)) for a, b in pairs]
             errors, phones = (sum(column) for column in zip(*found, strict=True))
