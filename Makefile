@@ -23,7 +23,7 @@ test: check
 test-all: test test-thorough
 
 # The rest: what is thorough, and the comparisons with PyTorch once more, compiled as users compile.
-test-thorough: check
+test-thorough: .venv/installed-test
 	$(PYTEST) -m "thorough and not pretrained"
 	FULL_COMPILE=1 $(PYTEST) -m "not (expensive or pretrained)" tests/parity
 

@@ -63,7 +63,7 @@ class Tokenizer:
         vocab = {piece.rstrip("\r"): index for index, piece in enumerate(pieces)}
         if absent := [token for token in REQUIRED_TOKENS if token not in vocab]:
             raise ValueError(f"{path} is not a WordPiece vocabulary: it lacks {' '.join(absent)}")
-        return cls(vocab, is_lower_case=_is_lower_case(Path(tokenizer_dir) / SETTINGS_FILE))
+        return cls(vocab, is_lower_case=read_lower_case(Path(tokenizer_dir) / SETTINGS_FILE))
 
     def save(self, tokenizer_dir: str | Path) -> None:
         """Writes what `from_directory` reads; makes the directory."""
@@ -96,7 +96,8 @@ class Tokenizer:
         return sorted(vocab, key=lambda piece: vocab[piece])
 
 
-def _is_lower_case(settings: Path) -> bool:
+def read_lower_case(settings: Path) -> bool:
+    """Whether a `tokenizer_config.json` asks for lower case; False without one."""
     if not settings.is_file():
         return False
     try:

@@ -5,6 +5,7 @@ Run: python -m conversion.convert --source DIR --out MODEL
 
 import argparse
 import hashlib
+import json
 import logging
 import re
 import zipfile
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from bark_jax import checkpoint
 from bark_jax.config import STAGES
 from bark_jax.params import flatten
-from bark_jax.text import VOCAB_FILE, Tokenizer
+from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, Tokenizer
 from bark_jax.voices import Voice, save_voice
 from conversion.command import run
 from conversion.directory import complete_directory, require_space
@@ -120,6 +121,9 @@ def _write_stage(source: Source, stage: str, folder: Path, *, is_valid: bool) ->
 def _write_tokenizer(source: Source, folder: Path) -> None:
     folder.mkdir()
     (folder / VOCAB_FILE).write_bytes(source.vocab)
+    if source.is_lower_case:
+        settings = json.dumps({"do_lower_case": True})
+        (folder / SETTINGS_FILE).write_text(settings, encoding="utf-8")
     Tokenizer.from_directory(folder)  # raises if it is not one
 
 

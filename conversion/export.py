@@ -11,7 +11,7 @@ from typing import get_args
 from tqdm import tqdm
 
 from bark_jax import checkpoint
-from bark_jax.text import VOCAB_FILE
+from bark_jax.text import SETTINGS_FILE, VOCAB_FILE
 from conversion.command import run
 from conversion.directory import complete_directory
 from conversion.huggingface import CONFIG, write_huggingface
@@ -66,7 +66,9 @@ def export(
         if format == "suno":
             details = checkpoint.load_source(model).get("stages", {})
             write_suno(made, config, details, read)
-            shutil.copy(vocab, made / VOCAB_FILE)
+            for file in (vocab, vocab.with_name(SETTINGS_FILE)):
+                if file.is_file():
+                    shutil.copy(file, made / file.name)
             if (model / "voices").is_dir():
                 shutil.copytree(model / "voices", made / "voices")
         else:

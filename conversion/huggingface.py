@@ -12,7 +12,7 @@ import numpy as np
 import tokenizers
 
 from bark_jax.config import BarkConfig
-from bark_jax.text import VOCAB_FILE
+from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, read_lower_case
 from bark_jax.voices import KEYS
 from conversion.checkpoint_files import (
     arrays,
@@ -71,6 +71,7 @@ def open_huggingface(folder: Path) -> Source:
         files=list(dict.fromkeys(where.values())),
         read=read,
         vocab=_read_vocab(folder),
+        is_lower_case=read_lower_case(folder / SETTINGS_FILE),
         voices=_find_voices(folder),
         details={},
         errors=[f"{name} is unexpected" for name in strays],
@@ -208,16 +209,17 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _write_tokenizer(folder: Path, vocab: Path) -> None:
+    is_lower_case = read_lower_case(vocab.with_name(SETTINGS_FILE))
     wordpiece = tokenizers.BertWordPieceTokenizer.from_file(
-        str(vocab), lowercase=False, strip_accents=False
+        str(vocab), lowercase=is_lower_case, strip_accents=False
     )
     (folder / VOCAB_FILE).write_bytes(vocab.read_bytes())
     wordpiece.save(str(folder / "tokenizer.json"))
     _write_json(
-        folder / "tokenizer_config.json",
+        folder / SETTINGS_FILE,
         {
             "tokenizer_class": "BertTokenizer",
-            "do_lower_case": False,
+            "do_lower_case": is_lower_case,
             "strip_accents": False,
             "tokenize_chinese_chars": True,
             **{

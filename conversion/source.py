@@ -26,6 +26,7 @@ class Source:
     files: Sequence[Path]  # that hold tensors: to be hashed
     read: Callable[[str], State]  # all tensors of one stage
     vocab: bytes  # of `vocab.txt`
+    is_lower_case: bool  # whether text is lower-cased first
     voices: Mapping[str, Callable[[], Arrays]]  # by name
     details: Mapping[str, Mapping[str, Any]]
     errors: Sequence[str] = ()  # problems found so far

@@ -21,7 +21,7 @@ from bark_jax.config import (
     from_dict,
     to_dict,
 )
-from bark_jax.text import VOCAB_FILE
+from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, read_lower_case
 from conversion.checkpoint_files import arrays, load_pickled, save_pickled
 from conversion.source import Arrays, Source
 from conversion.tensors import State
@@ -63,6 +63,7 @@ def open_suno(folder: Path, size: str | None) -> Source:
         files=list(paths.values()),
         read=read,
         vocab=(folder / VOCAB_FILE).read_bytes(),
+        is_lower_case=read_lower_case(folder / SETTINGS_FILE),
         voices=find_voices(folder),
         details=details,
     )

@@ -124,14 +124,12 @@ def _add_sampling(group: Any) -> None:
         type=number, help=f"default {default.coarse.temperature}")
     add("--fine-temperature", dest="fine.temperature", metavar="T",
         type=number, help=f"default {default.fine.temperature}")
-    for name, kind, metavar, words in (
-        ("top-k", positive_int, "K", "choose among the K likeliest tokens"),
-        ("top-p", share, "P", "choose among the likeliest tokens that make up this share"),
-    ):
-        add(f"--{name}", type=kind, metavar=metavar, help=f"{words}; semantic and coarse stage")
+    for name, (kind, metavar, words) in FILTERS.items():
+        flag = name.replace("_", "-")
+        add(f"--{flag}", type=kind, metavar=metavar, help=f"{words}; semantic and coarse stage")
         for stage in ("semantic", "coarse"):
-            add(f"--{stage}-{name}", dest=f"{stage}.{name.replace('-', '_')}", type=kind,
-                metavar=metavar, help=f"the same, {stage} stage only")
+            add(f"--{stage}-{flag}", dest=f"{stage}.{name}", type=kind, metavar=metavar,
+                help=f"the same, {stage} stage only")
     add("--min-eos-p", dest="semantic.min_eos_p", type=share, metavar="P",
         help=f"end once the end is this likely (default {default.semantic.min_eos_p})")
     add("--max-duration", dest="semantic.max_duration_s", type=number, metavar="SECONDS",
@@ -194,6 +192,11 @@ number = _number("a number >= 0", float, lambda value: 0 <= value < math.inf)
 share = _number("a number in 0 … 1", float, lambda value: 0 <= value <= 1)
 whole = _number("a whole number >= 0", int, lambda value: value >= 0)
 positive_int = _number("a whole number >= 1", int, lambda value: value >= 1)
+# field of a stage's sampling -> type, placeholder and help of its flags
+FILTERS = {
+    "top_k": (positive_int, "K", "choose among the K likeliest tokens"),
+    "top_p": (share, "P", "choose among the likeliest tokens that make up this share"),
+}
 
 
 def _respell(argv: Sequence[str]) -> list[str]:
@@ -215,7 +218,7 @@ def _sampling(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     values = {name: value for name, value in vars(args).items() if value is not None}
     sampling: dict[str, dict[str, Any]] = {"semantic": {}, "coarse": {}, "fine": {}}
     for stage in ("semantic", "coarse"):
-        sampling[stage] = {f: values[f] for f in ("top_k", "top_p") if f in values}
+        sampling[stage] = {name: values[name] for name in FILTERS if name in values}
     for name, value in values.items():
         stage, dot, field = name.partition(".")
         if dot:

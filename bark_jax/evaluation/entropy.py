@@ -84,7 +84,7 @@ def coarse_entropy(bark: Bark, made: Generation, voice: Any = None) -> np.ndarra
 
 
 def _filter(sampling: Mapping[str, Any]) -> Filter:
-    return Filter.of({name: [sampling[name]] for name in ("temperature", "top_k", "top_p")})
+    return Filter.of({name: [value] for name, value in sampling.items()})
 
 
 def _entropy(logits_TV: jax.Array, by: Filter) -> jax.Array:

@@ -25,6 +25,7 @@ from bark_jax.config import STAGES
 from bark_jax.runtime.paths import NANO, build_once, cache_path
 from bark_jax.sources.hub import HubRepo, ModelNotFoundError
 from bark_jax.sources.untrained import ensure_untrained
+from bark_jax.text import SETTINGS_FILE
 
 KNOWN = ("nano", "untrained", "suno/bark", "suno/bark-small")
 VOCABULARIES = ("vocab.txt", "tokenizer.json")  # of a Hugging Face repository
@@ -111,7 +112,8 @@ def _download(repo: HubRepo) -> Path:
         raise ModelNotFoundError(f"{repo.name} holds no weights: neither {' nor '.join(WEIGHTS)}")
     if not [name for name in VOCABULARIES if repo.fetch(name)]:
         raise ModelNotFoundError(f"{repo.name} has no tokenizer: no {' nor '.join(VOCABULARIES)}")
-    repo.fetch(GENERATION_CONFIG)
+    for name in (GENERATION_CONFIG, SETTINGS_FILE):
+        repo.fetch(name)
     return weights.parent
 
 

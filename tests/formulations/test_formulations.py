@@ -19,6 +19,7 @@ from tests import tiny
 CFG = tiny.CONFIG.coarse
 PARAMS = tiny.stage_params("coarse")
 LENGTHS = (9, 4, 6)
+FORMULATIONS = [Reference(), Cpu(), Cpu(least_separate_heads=1), Tpu()]
 IDS_BT = np.random.default_rng(1).integers(0, CFG.input_vocab_size, (3, 16))
 
 
@@ -46,7 +47,7 @@ def reference():
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize("formulation", [Cpu(), Cpu(least_separate_heads=1), Tpu()])
+@pytest.mark.parametrize("formulation", FORMULATIONS[1:])
 def test_formulations_agree(reference, formulation, rows):
     # float32 rounding of scores up to 8 over two layers: 3.4e-6 was measured
     np.testing.assert_allclose(outputs(formulation, rows), reference[rows], atol=2e-5)
@@ -57,9 +58,22 @@ def test_attention_over_a_sequence_agrees(is_causal):
     rng = np.random.default_rng(4)
     qkv = [jnp.asarray(rng.normal(size=(2, 7, 3, 8)), jnp.float32) for _ in range(3)]
     want = Reference().attend_sequence(*qkv, is_causal, "float32")
-    for formulation in (Cpu(), Tpu()):
+    for formulation in FORMULATIONS[1:]:
         got = formulation.attend_sequence(*qkv, is_causal, "float32")
         np.testing.assert_allclose(got, want, atol=2e-6)  # sums of 7 values near 1
+
+
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+def test_results_are_float32_whatever_the_products_are_in(formulation):
+    x, weight_OI = jnp.ones((2, 8)), jnp.ones((4, 8), jnp.bfloat16)
+    assert formulation.linear(x, weight_OI, "bfloat16").dtype == jnp.float32
+    z_BTHK = jnp.ones((1, 5, 2, 4))
+    mixed = formulation.attend_sequence(z_BTHK, z_BTHK, z_BTHK, True, "bfloat16")
+    cache = formulation.cache_of_prompt(z_BTHK, z_BTHK, 8, "bfloat16")
+    one, visible_BM = z_BTHK[:, :1], jnp.ones((1, 8), bool)
+    step, _ = formulation.attend_cache(one, one, one, cache, visible_BM, jnp.int32(5), "bfloat16")
+    assert mixed.dtype == step.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(cache)} == {jnp.dtype("bfloat16")}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +87,7 @@ def test_batches_on_cpu_have_a_cache_per_head(formulation, rows, heads, n_arrays
     assert [z.shape for z in jax.tree.leaves(cache)] == [shape] * 2 * n_arrays
 
 
-@pytest.mark.parametrize("formulation", [Reference(), Cpu(), Tpu()])
+@pytest.mark.parametrize("formulation", FORMULATIONS)
 def test_a_single_rows_cache_is_laid_out_as_a_batchs(formulation):
     z_BPHK = jnp.asarray(np.random.default_rng(2).normal(size=(2, 3, 12, 8)), jnp.float32)
     batch, single = (
@@ -107,7 +121,7 @@ def test_a_single_row_is_multiplied_in_equal_parts():
 
 
 @pytest.mark.parametrize("shape", [(1, 64), (1, 1, 64)])
-@pytest.mark.parametrize("formulation", [Cpu(), Tpu()])
+@pytest.mark.parametrize("formulation", FORMULATIONS)
 def test_products_of_a_single_row_agree(formulation, shape):
     rng = np.random.default_rng(3)
     x, weight_OI = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in (shape, (96, 64)))
