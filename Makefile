@@ -55,4 +55,4 @@ check: .venv/installed-test
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .pytest_cache build *.egg-info
