@@ -4,6 +4,7 @@ Source: suno-ai/bark @f4f32d4, bark/generation.py, _load_model and load_codec_mo
 """
 
 import dataclasses
+import functools
 import math
 import numbers
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from bark_jax.config import (
     to_dict,
 )
 from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, read_lower_case
+from bark_jax.voices import read_npz
 from conversion.checkpoint_files import arrays, load_pickled, save_pickled
 from conversion.source import Arrays, Source
 from conversion.tensors import State
@@ -143,21 +145,15 @@ def _config_from_args(make: type[T], args: Mapping[str, Any], where: str) -> T:
 
 def find_voices(folder: Path) -> dict[str, Callable[[], Arrays]]:
     """Those of a subfolder before those beside the checkpoints; `v2/` belongs to the name."""
-    found = {path: folder for pattern in ("*.npz", "v2/*.npz") for path in folder.glob(pattern)}
-    for root in (folder / name for name in VOICE_FOLDERS):
-        found |= {path: root for pattern in ("*.npz", "*/*.npz") for path in root.glob(pattern)}
-    return {
-        path.relative_to(root).with_suffix("").as_posix(): _loader(path)
-        for path, root in sorted(found.items())
+    places = [(folder, ("*.npz", "v2/*.npz"))]
+    places += [(folder / name, ("*.npz", "*/*.npz")) for name in VOICE_FOLDERS]
+    found = {
+        path.relative_to(root).with_suffix("").as_posix(): path
+        for root, patterns in places
+        for pattern in patterns
+        for path in root.glob(pattern)
     }
-
-
-def _loader(path: Path) -> Callable[[], Arrays]:
-    def load() -> Arrays:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-
-    return load
+    return {name: functools.partial(read_npz, path) for name, path in sorted(found.items())}
 
 
 def write_suno(
