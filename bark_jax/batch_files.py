@@ -13,13 +13,12 @@ from typing import Any
 from tqdm import tqdm
 
 from bark_jax.batching import seeds_of
-from bark_jax.config import TRANSFORMERS
 from bark_jax.generation import Generation
 from bark_jax.numbers import as_whole
 from bark_jax.pipeline import Bark
 from bark_jax.runtime import lines as lines_io
 from bark_jax.runtime.locks import held_alone
-from bark_jax.sampling_config import SamplingConfig, per_row
+from bark_jax.sampling_config import SamplingConfig
 from bark_jax.text import encode_text
 
 FIELDS = ("text", "id", "voice", "seed", "sampling")
@@ -74,9 +73,9 @@ def read_lines(path: Path, *, voice: Any, seed: int, sampling: SamplingConfig) -
     defaults = Line("", "", voice, seed, _values(sampling))
     lines: list[Line] = []
     taken: set[str] = set()
+    is_json = path.suffix.lower() == ".jsonl"
     for number, raw in enumerate(lines_io.read_lines(path)):
         if raw.strip():
-            is_json = path.suffix.lower() == ".jsonl"
             lines.append(_line(raw, number, is_json, defaults, taken))
             taken.add(lines[-1].id)
     if not lines:
@@ -87,9 +86,9 @@ def read_lines(path: Path, *, voice: Any, seed: int, sampling: SamplingConfig) -
 def _line(raw: str, number: int, is_json: bool, defaults: Line, taken: Set[str]) -> Line:
     """One line of a file; what is wrong with it is its `problem`."""
     line = dataclasses.replace(defaults, id=f"{number:06d}", text=raw, seed=defaults.seed + number)
+    if not is_json:
+        return line
     try:
-        if not is_json:
-            return line
         fields = {k: v for k, v in lines_io.parse_object(raw).items() if v is not None}
         if not isinstance(fields.get("text"), str):
             raise ValueError('want a JSON object with a "text"')
@@ -126,10 +125,8 @@ def _checked_id(name: str, taken: Set[str]) -> str:
 def _values(sampling: SamplingConfig) -> dict[str, dict[str, Any]]:
     """Every field of every stage, one value each."""
     return {
-        stage: {
-            name: values[0] for name, values in per_row(stage, getattr(sampling, stage), 1).items()
-        }
-        for stage in TRANSFORMERS
+        stage: {name: column[0] for name, column in fields.items()}
+        for stage, fields in sampling.per_row(1).items()
     }
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bark_jax.config import TRANSFORMERS
 from bark_jax.numbers import is_whole, plain
-from bark_jax.sampling_config import Rows, SamplingConfig, per_row, rows_of
+from bark_jax.sampling_config import Rows, SamplingConfig, rows_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Batch:
             (voices := rows_of("voice", voice, n_rows)),
             [v if v is None or isinstance(v, str) else type(v).__name__ for v in voices],
             seeds_of(seed, n_rows),
-            {stage: per_row(stage, getattr(sampling, stage), n_rows) for stage in TRANSFORMERS},
+            sampling.per_row(n_rows),
         )
 
     def noise(self, noise: Any) -> list[np.ndarray] | None:

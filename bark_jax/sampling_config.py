@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from bark_jax.config import from_dict
+from bark_jax.config import TRANSFORMERS, from_dict
 from bark_jax.numbers import is_finite, is_whole, plain
 
 T = TypeVar("T")
@@ -70,6 +70,14 @@ class SamplingConfig:
             if not isinstance(stage := getattr(config, field.name), type(field.default)):
                 raise ValueError(f"sampling: {field.name} wants a dict of values, got {stage!r}")
         return config
+
+    def per_row(self, n_rows: int) -> dict[str, dict[str, list[Any]]]:
+        """Every field of every stage, spread over the rows and checked.
+
+        Raises:
+          ValueError: as in `per_row`.
+        """
+        return {stage: per_row(stage, getattr(self, stage), n_rows) for stage in TRANSFORMERS}
 
 
 # field -> (allowed values in words; whether a value is allowed)

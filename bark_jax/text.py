@@ -71,8 +71,7 @@ class Tokenizer:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / VOCAB_FILE).write_text("\n".join(self.pieces) + "\n", encoding="utf-8")
         if self.is_lower_case:
-            settings = json.dumps({"do_lower_case": True})
-            (directory / SETTINGS_FILE).write_text(settings, encoding="utf-8")
+            write_lower_case(directory / SETTINGS_FILE)
 
     def encode(self, text: str) -> list[int]:
         """Vocabulary ids of `text`, composed (NFC) first: `e` + U+0301 gives the ids of `é`."""
@@ -104,6 +103,11 @@ def read_lower_case(settings: Path) -> bool:
         return bool(json.loads(settings.read_text(encoding="utf-8")).get("do_lower_case"))
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{settings} is not a JSON object: {error}") from error
+
+
+def write_lower_case(settings: Path) -> None:
+    """Writes a `tokenizer_config.json` that asks for lower case."""
+    settings.write_text(json.dumps({"do_lower_case": True}) + "\n", encoding="utf-8")
 
 
 def normalize_whitespace(text: str) -> str:

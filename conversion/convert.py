@@ -5,7 +5,6 @@ Run: python -m conversion.convert --source DIR --out MODEL
 
 import argparse
 import hashlib
-import json
 import logging
 import re
 import zipfile
@@ -17,7 +16,7 @@ from tqdm import tqdm
 from bark_jax import checkpoint
 from bark_jax.config import STAGES
 from bark_jax.params import flatten
-from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, Tokenizer
+from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, Tokenizer, write_lower_case
 from bark_jax.voices import Voice, save_voice
 from conversion.command import run
 from conversion.directory import complete_directory, require_space
@@ -122,8 +121,7 @@ def _write_tokenizer(source: Source, folder: Path) -> None:
     folder.mkdir()
     (folder / VOCAB_FILE).write_bytes(source.vocab)
     if source.is_lower_case:
-        settings = json.dumps({"do_lower_case": True})
-        (folder / SETTINGS_FILE).write_text(settings, encoding="utf-8")
+        write_lower_case(folder / SETTINGS_FILE)
     Tokenizer.from_directory(folder)  # raises if it is not one
 
 

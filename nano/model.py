@@ -1,6 +1,5 @@
 """What nano is: its sizes, its text vocabulary, its phones, and a model directory to start from."""
 
-import json
 import string
 from collections.abc import Sequence
 from fractions import Fraction
@@ -10,7 +9,7 @@ from bark_jax.config import BarkConfig, CodecConfig, FineGPTConfig, GPTConfig, T
 from bark_jax.preparation.semantic_tokenizers import STATES_PER_PHONE
 from bark_jax.runtime.paths import build_once
 from bark_jax.sources.untrained import write_random
-from bark_jax.text import SETTINGS_FILE, VOCAB_FILE
+from bark_jax.text import Tokenizer
 from nano.corpus import SAMPLE_RATE, VOICES, own_phone
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -96,8 +95,7 @@ def write_base(directory: Path, voices: Sequence[str]) -> Path:
 
     def write(directory: Path) -> None:
         write_random(directory, nano_config(voices), source={"phones": phones_of(voices)})
-        (directory / "tokenizer" / VOCAB_FILE).write_text("\n".join(pieces()) + "\n")
-        settings = json.dumps({"do_lower_case": True}) + "\n"
-        (directory / "tokenizer" / SETTINGS_FILE).write_text(settings)
+        vocab = {piece: index for index, piece in enumerate(pieces())}
+        Tokenizer(vocab, is_lower_case=True).save(directory / "tokenizer")
 
     return build_once(directory, write)

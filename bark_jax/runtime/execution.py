@@ -4,11 +4,12 @@ A frozen value that is static under `jax.jit`, so that programs for different ch
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
+from bark_jax.config import DTYPES
 from bark_jax.formulations.cpu import Cpu
 from bark_jax.formulations.interface import Formulation, LayerCache
 from bark_jax.formulations.reference import Reference
@@ -25,8 +26,6 @@ class DTypes:
     compute: str = "float32"  # inputs of matrix products
     cache: str = "float32"  # keys and values
 
-    ALLOWED: ClassVar = ("float32", "bfloat16")
-
     @classmethod
     def all(cls, dtype: str) -> "DTypes":
         """One format for everything."""
@@ -35,8 +34,8 @@ class DTypes:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value not in self.ALLOWED:
-                raise ValueError(f"dtype {field.name}={value!r} is not one of {self.ALLOWED}")
+            if value not in DTYPES:
+                raise ValueError(f"dtype {field.name}={value!r} is not one of {DTYPES}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bark_jax.config import DTYPES, TRANSFORMERS
-from bark_jax.sampling_config import SamplingConfig, per_row
+from bark_jax.config import DTYPES
+from bark_jax.sampling_config import SamplingConfig
 from bark_jax.tracking import TrackingSettings
 
 RUNS = ("sweep", "point")
@@ -94,11 +94,9 @@ class PointSettings:
 
     def sampling_values(self) -> dict[str, dict[str, Any]]:
         """Every field of every stage, checked; numbers in one form, so that 1 and 1.0 are equal."""
-        config = SamplingConfig.of(self.sampling)
-        values = {s: per_row(s, getattr(config, s), 1) for s in TRANSFORMERS}
         return {
             stage: {name: _canonical(column[0]) for name, column in fields.items()}
-            for stage, fields in values.items()
+            for stage, fields in SamplingConfig.of(self.sampling).per_row(1).items()
         }
 
     def key(self) -> str:

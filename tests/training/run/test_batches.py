@@ -9,21 +9,8 @@ import pytest
 from bark_jax.data.records import open_source
 from bark_jax.training.run.batches import LoaderSettings, Part, evaluation_batches, training_batches
 from bark_jax.training.tasks.examples import Examples
-from bark_jax.training.tasks.make import make_task
-from tests import tiny, tones
 
-TASK = make_task("fine", tiny.CONFIG, window=16)
 LOADER = LoaderSettings(threads=1, prefetch=8)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tones.write_data(tmp_path_factory.mktemp("parts") / "data", n_train=12, n_eval=5)
-
-
-@pytest.fixture
-def examples(data):
-    return Examples(open_source(data, "train"), TASK)
 
 
 def as_set(batch):
@@ -65,22 +52,22 @@ def test_processes_share_the_rows_of_each_global_batch(examples):
         assert of_parts[0] | of_parts[1] == as_set(next(whole))
 
 
-def test_evaluation_is_always_on_the_same_rows(data):
-    examples = Examples(open_source(data, "eval"), TASK.for_evaluation())
+def test_evaluation_is_always_on_the_same_rows(data, task):
+    examples = Examples(open_source(data, "eval"), task.for_evaluation())
     twice = [evaluation_batches(examples, 4, limit=8, part=Part()) for _ in range(2)]
     assert [len(batch["codes"]) for batch in twice[0]] == [4, 4]  # 5 records, some again
     for one, other in zip(*twice, strict=True):
         np.testing.assert_array_equal(one["codes"], other["codes"])
 
 
-def test_a_damaged_record_stops_the_run_with_its_name(data, tmp_path):
+def test_a_damaged_record_stops_the_run_with_its_name(data, task, tmp_path):
     shutil.copytree(data, tmp_path / "data")
     path = next((tmp_path / "data").glob("train-tokens*"))
     content = bytearray(path.read_bytes())
     content[300:310] = bytes(byte ^ 1 for byte in content[300:310])
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"record \d+ of the train records .* is damaged"):
-        broken = Examples(open_source(tmp_path / "data", "train"), TASK)
+        broken = Examples(open_source(tmp_path / "data", "train"), task)
         batches = training_batches(broken, 4, seed=1, part=Part(), settings=LOADER)
         for _ in range(6):
             next(batches)

@@ -4,7 +4,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bark_jax.data.records import open_source
 from bark_jax.runtime.lines import read_rows
 from bark_jax.tracking import NullTracker
 from bark_jax.training.run.batches import LoaderSettings, Part, training_batches
@@ -15,22 +14,8 @@ from bark_jax.training.run.mesh import MeshSettings, make_mesh
 from bark_jax.training.run.schedule import Clock, StopSignal
 from bark_jax.training.run.settings import FinetuneSettings
 from bark_jax.training.run.step import TrainState
-from bark_jax.training.tasks.examples import Examples
-from bark_jax.training.tasks.make import make_task
-from tests import tiny, tones
 
-TASK = make_task("fine", tiny.CONFIG, window=16)
 LOADER = LoaderSettings(threads=1, prefetch=8)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return tones.write_data(tmp_path_factory.mktemp("parts") / "data", n_train=12, n_eval=5)
-
-
-@pytest.fixture
-def examples(data):
-    return Examples(open_source(data, "train"), TASK)
 
 
 class GivenLosses:
