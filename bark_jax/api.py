@@ -14,9 +14,7 @@ original's downloads if they are there, else from the hub. `BARK_JAX_MODEL` name
 
 import contextlib
 import gc
-import logging
 import os
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from bark_jax.checkpoint import load_config
 from bark_jax.config import CodecConfig, TokenLayout
 from bark_jax.pipeline import Bark
 from bark_jax.runtime import environment
+from bark_jax.runtime.notices import warn
 from bark_jax.runtime.paths import NANO
 from bark_jax.sources.suno_downloads import suno_downloads
 from bark_jax.voices import KEYS, save_voice
@@ -48,8 +47,6 @@ ALLOWED_PROMPTS = {"announcer"} | {
 STAGE_OF_KIND = {"text": "semantic", "coarse": "coarse", "fine": "fine", "codec": "codec"}
 TOKENS = TokenLayout()  # of the published models
 FINE_TEMPERATURE = 0.5  # in semantic_to_waveform, whose `temp` is the coarse stage's
-
-logger = logging.getLogger(__name__)
 
 # Loaded models by (kind, source, offload), and whether preload_models asked for a small one.
 # The original keeps such a cache, and code written for it relies on that.
@@ -308,10 +305,9 @@ def codec_decode(fine_tokens: np.ndarray) -> np.ndarray:
     _check_array("fine_tokens", fine_tokens, 2)
     bark = _load("codec")
     if _given_rate not in (None, bark.sample_rate):
-        warnings.warn(
+        warn(
             f"the audio has {bark.sample_rate} samples a second, but SAMPLE_RATE was imported as "
-            f"{_given_rate}, before this model was known: import it after preload_models()",
-            stacklevel=2,
+            f"{_given_rate}, before this model was known: import it after preload_models()"
         )
     with _errors_of_the_original():
         return np.asarray(bark.decode(fine_tokens))
@@ -320,7 +316,7 @@ def codec_decode(fine_tokens: np.ndarray) -> np.ndarray:
 def _preload(kind: str, use_gpu: bool, force_reload: bool) -> Bark:
     """Loads one model, its parameters included."""
     if not use_gpu and jax.default_backend() != "cpu":
-        logger.warning("the %s model uses the accelerator: only JAX_PLATFORMS=cpu avoids it", kind)
+        warn(f"the {kind} model uses the accelerator: only JAX_PLATFORMS=cpu avoids it")
     bark = _load(kind, force_reload)
     with bark.runner.params[STAGE_OF_KIND[kind]].on_device():
         return bark

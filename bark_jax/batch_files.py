@@ -19,7 +19,7 @@ from bark_jax.pipeline import Bark
 from bark_jax.runtime import lines as lines_io
 from bark_jax.runtime.locks import held_alone
 from bark_jax.sampling_config import SamplingConfig
-from bark_jax.text import encode_text
+from bark_jax.text import piece_ids
 
 FIELDS = ("text", "id", "voice", "seed", "sampling")
 MOST_ID_BYTES = 200  # a file name holds 255, temporary ones included
@@ -207,7 +207,7 @@ def problem_of(bark: Bark, line: Line) -> str | None:
     if line.problem is not None:
         return line.problem
     try:
-        encode_text(bark.runner.tokenizer, line.text, bark.config.tokens)
+        piece_ids(bark.runner.tokenizer, line.text, bark.config.tokens)
         bark.voices.resolve(line.voice)
     except (ValueError, OSError) as error:
         return str(error)

@@ -18,11 +18,13 @@ from bark_jax.config import STAGES, BarkConfig, from_dict, to_dict
 from bark_jax.params import Params, flatten, unflatten
 from bark_jax.runtime.files import replacing
 from bark_jax.runtime.host_memory import large_buffers_returned
+from bark_jax.runtime.notices import logging_left_alone
 
 FORMAT = "bark_jax/1"
 CONFIG_FILE = "config.json"
 
 
+@logging_left_alone()
 def save_stage(directory: str | Path, stage: str, params: Params) -> None:
     """Writes the parameters of one stage. `directory` exists; `directory/stage` does not.
 
@@ -72,6 +74,7 @@ def load_source(directory: str | Path) -> dict[str, Any]:
     return _read_config(directory).get("source", {})
 
 
+@logging_left_alone()
 def load_stage(
     directory: str | Path,
     stage: str,

@@ -7,21 +7,24 @@ BERT's multilingual cased vocabulary.
 import functools
 import hashlib
 import json
-import logging
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import tokenizers
 
 from bark_jax.config import TokenLayout
+from bark_jax.runtime.notices import warn
 
 VOCAB_FILE = "vocab.txt"
 SETTINGS_FILE = "tokenizer_config.json"  # may lie beside it, as in Hugging Face's repositories
 REQUIRED_TOKENS = ("[UNK]", "[CLS]", "[SEP]")
-
-logger = logging.getLogger(__name__)
+# Typographic marks, and what stands for them in a vocabulary that has only plain ones.
+PLAIN_MARKS = dict.fromkeys("‘’‚‛ʼ", "'") | dict.fromkeys("“”„‟", '"')  # noqa: RUF001
+MOST_NAMED = 8  # unknown words in a warning, each cut at as many characters as the next says
+MOST_SHOWN = 24
 
 
 class Tokenizer:
@@ -29,13 +32,17 @@ class Tokenizer:
 
     Control characters are dropped, CJK ideographs and punctuation are words of their own, pieces
     are the longest match in the vocabulary, words without a match or over 100 characters give
-    `[UNK]`.
+    `[UNK]`. Typographic apostrophes and quotes are read as plain ones where the vocabulary has only
+    those.
     """
 
     def __init__(self, vocab: dict[str, int], *, is_lower_case: bool = False) -> None:
         self.is_lower_case = is_lower_case
         self._wordpiece = tokenizers.BertWordPieceTokenizer(
             vocab, lowercase=is_lower_case, strip_accents=False
+        )
+        self._plain_marks = str.maketrans(
+            {mark: to for mark, to in PLAIN_MARKS.items() if mark not in vocab and to in vocab}
         )
 
     @classmethod
@@ -75,8 +82,22 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Vocabulary ids of `text`, composed (NFC) first: `e` + U+0301 gives the ids of `é`."""
-        composed = unicodedata.normalize("NFC", text)
-        return self._wordpiece.encode(composed, add_special_tokens=False).ids
+        return self._encoding(text)[1].ids
+
+    def unknown_words(self, text: str) -> tuple[list[str], int]:
+        """The words of `text` that give `[UNK]`, and the number of all its words."""
+        plain, encoding = self._encoding(text)
+        unknown = [
+            plain[slice(*span)]
+            for span, index in zip(encoding.offsets, encoding.ids, strict=True)
+            if index == self.unknown_id
+        ]
+        return unknown, len(set(encoding.word_ids))
+
+    def _encoding(self, text: str) -> tuple[str, tokenizers.Encoding]:
+        """The text as it is looked up, and what is found."""
+        plain = unicodedata.normalize("NFC", text).translate(self._plain_marks)
+        return plain, self._wordpiece.encode(plain, add_special_tokens=False)
 
     @property
     def unknown_id(self) -> int:
@@ -118,7 +139,8 @@ def normalize_whitespace(text: str) -> str:
 def encode_text(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> np.ndarray:
     """The text half of the semantic model's prompt.
 
-    Text is cut after `layout.text_length` tokens; a warning says how much is lost.
+    Text is cut after `layout.text_length` tokens; a warning says how much is lost. Another one
+    names the words that the vocabulary lacks.
 
     Returns:
       ids_T: int32, T = layout.text_length, offset into the model's vocabulary and padded.
@@ -127,14 +149,32 @@ def encode_text(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> np.ndar
     """
     ids = piece_ids(tokenizer, text, layout)
     if (lost := len(ids) - layout.text_length) > 0:
-        logger.warning(
-            "text is too long: its last %s%% are lost (%d of %d tokens; the limit is %d)",
-            round(lost / len(ids) * 100, 1), lost, len(ids), layout.text_length,
-        )  # fmt: skip
+        warn(
+            f"text is too long: its last {lost / len(ids):.1%} are lost ({lost} of {len(ids)} "
+            f"tokens; the limit is {layout.text_length})"
+        )
+    if tokenizer.unknown_id in ids:
+        _warn_of_unknown_words(*tokenizer.unknown_words(normalize_whitespace(text)))
+    return prompt_of(ids, layout)
+
+
+def prompt_of(ids: Sequence[int], layout: TokenLayout) -> np.ndarray:
+    """Vocabulary ids as the model's, cut or padded to (layout.text_length,) int32."""
     ids_T = np.full(layout.text_length, layout.text_pad_token, np.int32)
     kept = ids[: layout.text_length]
     ids_T[: len(kept)] = np.asarray(kept, np.int32) + layout.text_encoding_offset
     return ids_T
+
+
+def _warn_of_unknown_words(unknown: Sequence[str], n_words: int) -> None:
+    """Names each word once, in the order of the text, and only some of very many."""
+    words = list(dict.fromkeys(unknown))
+    shown = [f"{w[:MOST_SHOWN]}…" if len(w) > MOST_SHOWN else w for w in words[:MOST_NAMED]]
+    more = f" and {len(words) - MOST_NAMED} more" if len(words) > MOST_NAMED else ""
+    warn(
+        f"the model does not know {len(unknown)} of the text's {n_words} words "
+        f"({len(unknown) / n_words:.0%}): {', '.join(map(repr, shown))}{more}"
+    )
 
 
 def piece_ids(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> list[int]:

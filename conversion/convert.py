@@ -5,7 +5,6 @@ Run: python -m conversion.convert --source DIR --out MODEL
 
 import argparse
 import hashlib
-import logging
 import re
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from bark_jax import checkpoint
 from bark_jax.config import STAGES
 from bark_jax.params import flatten
+from bark_jax.runtime.notices import warn
 from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, Tokenizer, write_lower_case
 from bark_jax.voices import Voice, save_voice
 from conversion.command import run
@@ -24,8 +24,6 @@ from conversion.huggingface import is_huggingface, open_huggingface
 from conversion.source import Source
 from conversion.suno import SUFFIXES, is_suno, open_suno
 from conversion.tensors import read_params
-
-logger = logging.getLogger(__name__)
 
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.th")  # as torch.hub names its downloads
 BLOCK_BYTES = 1 << 20
@@ -159,7 +157,7 @@ def _check_hashes(hashes: Mapping[str, str], is_strict: bool) -> None:
             message = f"{name} is not the published file: its SHA-256 begins with {found[:8]}"
             if is_strict:
                 raise ValueError(f"{message}; delete it and download it again")
-            logger.warning("%s; it is used all the same", message)
+            warn(f"{message}; it is used all the same")
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Whitespace, WordPiece, the padded ids, and every way in which text can be wrong."""
 
-import logging
+import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ PIECES = [
     "[",
     "]",
     "x",
+    "'",
 ]
 LAYOUT = TokenLayout(text_length=6, text_encoding_offset=100, text_pad_token=100 + len(PIECES))
 
@@ -85,7 +87,7 @@ def test_settings_of_a_tokenizer_must_be_an_object(tmp_path, tokenizer):
 def test_ids_are_offset_and_padded(tokenizer):
     ids_T = encode_text(tokenizer, " hello \n x ", LAYOUT)
     assert ids_T.dtype == np.int32
-    assert ids_T.tolist() == [105, 112, 113, 113, 113, 113]
+    assert ids_T.tolist() == [105, 112, 114, 114, 114, 114]
 
 
 def test_text_that_fits_exactly_gives_no_warning(tokenizer, caplog):
@@ -95,11 +97,47 @@ def test_text_that_fits_exactly_gives_no_warning(tokenizer, caplog):
 
 @pytest.mark.parametrize("n_tokens, lost", [(7, "14.3%"), (8, "25.0%"), (600, "99.0%")])
 def test_long_text_loses_its_end_with_a_warning(tokenizer, caplog, n_tokens, lost):
-    ids_T = encode_text(tokenizer, "hello " + "x " * (n_tokens - 1), LAYOUT)
+    with pytest.warns(UserWarning, match=f"text is too long: its last {lost} are lost"):
+        ids_T = encode_text(tokenizer, "hello " + "x " * (n_tokens - 1), LAYOUT)
     assert ids_T.tolist() == [105] + [112] * 5
     (record,) = caplog.records
-    assert record.levelno == logging.WARNING
+    assert record.levelname == "WARNING"
     assert f"text is too long: its last {lost} are lost" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        (
+            "hello Hello 🙂, \uff48\uff49 x hello Hello",
+            "4 of the text's 8 words (50%): 'Hello', '🙂', '\uff48\uff49'",
+        ),
+        ("hello " + "x" * 10_000, f"1 of the text's 2 words (50%): '{'x' * 24}…'"),
+        (
+            " ".join("abcdefghijk"),
+            "11 of the text's 11 words (100%): 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h' and 3 more",
+        ),
+    ],
+)
+def test_unknown_words_are_named_in_one_warning(tokenizer, text, said):
+    layout = dataclasses.replace(LAYOUT, text_length=20)
+    with pytest.warns(UserWarning) as warned:
+        encode_text(tokenizer, text, layout)
+    (one,) = warned
+    assert str(one.message) == f"the model does not know {said}"
+    assert one.filename == __file__  # the line that asked for it, not one of ours
+
+
+def test_known_words_give_no_warning(tokenizer):
+    with warnings.catch_warnings(action="error"):
+        encode_text(tokenizer, "hellos , é", LAYOUT)
+
+
+def test_typographic_marks_become_plain_where_the_vocabulary_has_only_those(tokenizer):
+    assert tokenizer.encode("x\u2019x \u2018x") == tokenizer.encode("x'x 'x")
+    assert tokenizer.encode("\u201cx") == [1, PIECES.index("x")]  # no plain quote either
+    curly = {piece: index for index, piece in enumerate([*PIECES, "\u2019"])}
+    assert Tokenizer(curly).encode("x\u2019x")[1] == curly["\u2019"]
 
 
 def test_text_must_be_a_str(tokenizer):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 from bark_jax.cli.arguments import PROG, Parser, make_parser, parse
 from bark_jax.runtime.files import check_writable
 from bark_jax.runtime.lines import decode, lines_of
+from bark_jax.runtime.notices import warnings_in_one_line
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -40,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code, or exits with 2 for wrong usage."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = run(argv)
+        with warnings_in_one_line(PROG):
+            code = run(argv)
         if sys.stdout is not None:  # as where a shell has closed it (>&-)
             sys.stdout.flush()  # here, where a closed pipe is still caught
         return code

@@ -24,7 +24,7 @@ from bark_jax.runtime.compiling import jit
 from bark_jax.runtime.execution import Execution
 from bark_jax.stages.coarse_plan import flatten, make_plan, segments
 from bark_jax.stages.semantic import prompt
-from bark_jax.text import encode_text
+from bark_jax.text import piece_ids, prompt_of
 
 
 def semantic_entropy(bark: Bark, made: Generation, voice: Any = None) -> np.ndarray:
@@ -36,7 +36,7 @@ def semantic_entropy(bark: Bark, made: Generation, voice: Any = None) -> np.ndar
     """
     layout, runner = bark.config.tokens, bark.runner
     found = bark.voices.resolve(voice)
-    ids_T = encode_text(runner.tokenizer, made.text, layout)
+    ids_T = prompt_of(piece_ids(runner.tokenizer, made.text, layout), layout)
     ids_T = prompt(ids_T, found and found.semantic, layout)
     n_steps = len(made.semantic)
     if not n_steps:

@@ -6,7 +6,7 @@ from bark_jax.config import TRANSFORMERS
 from bark_jax.generation import Generation
 from bark_jax.pipeline import Bark
 from bark_jax.sweeps.settings import ModelSettings, PointSettings
-from bark_jax.text import encode_text
+from bark_jax.text import piece_ids
 
 Load = Callable[[ModelSettings], Bark]
 Made = tuple[Bark, Generation] | Exception
@@ -54,7 +54,7 @@ def _generate_group(
     sound: list[int] = []
     for index in group:
         try:
-            encode_text(bark.runner.tokenizer, points[index].text, bark.config.tokens)
+            piece_ids(bark.runner.tokenizer, points[index].text, bark.config.tokens)
             bark.voices.resolve(points[index].voice)
             sound.append(index)
         except (ValueError, OSError) as error:
