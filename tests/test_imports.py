@@ -33,6 +33,7 @@ ROOMS = [
     "bark_jax.batching",
     "bark_jax.stages",
     "bark_jax.loading",
+    "bark_jax.long",
     "bark_jax.pipeline",
     "bark_jax.batch_files",
     "bark_jax.evaluation",

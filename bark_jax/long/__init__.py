@@ -1,0 +1,1 @@
+"""Texts of any length: read, split into pieces, spoken piece by piece into one file."""
