@@ -34,10 +34,10 @@ def ensure_weights(settings: BenchmarkSettings) -> dict[str, str]:
 
 def make_weights(size: str, folder: Path, peer: str) -> None:
     """Writes one peer's folder as an export of ours, which is written first."""
+    from bark_jax.conversion.export import export
     from bark_jax.runtime.paths import build_once
     from bark_jax.sources.untrained import write_random
     from benchmarks.work import model_config
-    from conversion.export import export
 
     ours = build_once(folder / "ours", lambda path: write_random(path, model_config(size), STD))
     if peer != "ours":

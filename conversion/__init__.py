@@ -1,0 +1,1 @@
+"""The commands of `bark_jax.conversion`, from a checkout; not installed."""

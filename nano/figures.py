@@ -18,7 +18,7 @@ def draw_curves(runs: Sequence[Path], path: Path) -> None:
     """Training and evaluation loss of each run against the time it took.
 
     Args:
-      runs: directories of scripts/finetune.py.
+      runs: directories of `bark-jax finetune`.
     """
     plt = _pyplot()
     figure, axes = plt.subplots(1, len(runs), figsize=(3.5 * len(runs), 3.2), layout="constrained")

@@ -7,15 +7,17 @@ import json
 import os
 import sys
 
-from launch import Composed, launch
+import checkout  # noqa: F401  puts it on the path
+
+from bark_jax.programs.launch import Composed, launch
 
 
 def main(composed: Composed) -> None:
     # Do not look for this machine's own devices or a GPU's driver.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     os.environ.setdefault("JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1")
+    from bark_jax.programs.compose import from_hydra
     from benchmarks.aot import AotSettings, render, run, write
-    from scripts.compose import from_hydra
 
     settings = from_hydra(AotSettings, composed)
     results = {}
@@ -29,4 +31,4 @@ def main(composed: Composed) -> None:
 
 
 if __name__ == "__main__":
-    launch(main, "aot", extra="benchmark")
+    launch(main, "aot", sys.argv[1:], extra="benchmark")

@@ -6,15 +6,17 @@ Run: python scripts/benchmark.py size=small
 import json
 import sys
 
-from launch import Composed, launch
+import checkout  # noqa: F401  puts it on the path
+
+from bark_jax.programs.launch import Composed, launch
 
 
 def main(composed: Composed) -> None:
+    from bark_jax.programs.compose import from_hydra
     from benchmarks.plot import draw
     from benchmarks.run import run, write
     from benchmarks.settings import BenchmarkSettings
     from benchmarks.table import render
-    from scripts.compose import from_hydra
 
     settings = from_hydra(BenchmarkSettings, composed)
     result = run(settings)
@@ -26,4 +28,4 @@ def main(composed: Composed) -> None:
 
 
 if __name__ == "__main__":
-    launch(main, "benchmark", extra="benchmark")
+    launch(main, "benchmark", sys.argv[1:], extra="benchmark")

@@ -4,13 +4,16 @@ Run: python scripts/benchmark_training.py size=small rows=1
 """
 
 import json
+import sys
 
-from launch import Composed, launch
+import checkout  # noqa: F401  puts it on the path
+
+from bark_jax.programs.launch import Composed, launch
 
 
 def main(composed: Composed) -> None:
+    from bark_jax.programs.compose import from_hydra
     from benchmarks.training import TrainingSettings, render, run
-    from scripts.compose import from_hydra
 
     result = run(from_hydra(TrainingSettings, composed))
     print(render(result))
@@ -18,4 +21,4 @@ def main(composed: Composed) -> None:
 
 
 if __name__ == "__main__":
-    launch(main, "train/benchmark_training", extra="benchmark,train")
+    launch(main, "train/benchmark_training", sys.argv[1:], extra="benchmark,train")

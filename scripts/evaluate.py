@@ -4,15 +4,18 @@ Run: python scripts/evaluate.py model.source=nano
 """
 
 import json
+import sys
 from pathlib import Path
 
-from launch import Composed, launch
+import checkout  # noqa: F401  puts it on the path
+
+from bark_jax.programs.launch import Composed, launch
 
 
 def main(composed: Composed) -> None:
     # Imported here because the recogniser's processes import this file and need none of it.
+    from bark_jax.programs.compose import from_hydra
     from nano.evaluation import EvaluationSettings, evaluate, render
-    from scripts.compose import from_hydra
 
     settings = from_hydra(EvaluationSettings, composed)
     result = evaluate(settings)
@@ -29,4 +32,4 @@ def _without_words(row: dict) -> dict:
 
 
 if __name__ == "__main__":
-    launch(main, "nano/evaluate", extra="eval,train")
+    launch(main, "nano/evaluate", sys.argv[1:], extra="eval,train")

@@ -1,28 +1,6 @@
-"""Trains one stage of Bark; settings are in configs/train/finetune.yaml.
+"""`bark-jax finetune`, from a checkout."""
 
-Run: python scripts/finetune.py stage=semantic data=DATA model.source=MODEL out=RUN steps=200
-The same command again resumes a run that was interrupted.
-"""
-
-import sys
-
-from launch import Composed, launch
-
-
-def main(composed: Composed) -> None:
-    from bark_jax.training.run.finetune import finetune
-    from bark_jax.training.run.settings import FinetuneSettings
-    from scripts.compose import from_hydra
-
-    outcome = finetune(from_hydra(FinetuneSettings, composed))
-    if outcome.reason == "dry run":
-        return
-    if outcome.export is None:
-        print(f"stopped after step {outcome.step}; the same command goes on", file=sys.stderr)
-    else:
-        loss = "" if outcome.eval_loss is None else f", eval_loss {outcome.eval_loss:.4f}"
-        print(f"{outcome.step} steps{loss}; wrote {outcome.export}")
-
+from checkout import command
 
 if __name__ == "__main__":
-    launch(main, "train/finetune", extra="train", resumes=True)
+    command("finetune")

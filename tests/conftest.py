@@ -83,7 +83,7 @@ def reference(suno_folder):
 @pytest.fixture(scope="session")
 def model_folder(suno_folder, tmp_path_factory):
     """`suno_folder`, converted: a model directory of ours."""
-    from conversion.convert import convert
+    from bark_jax.conversion.convert import convert
 
     out = tmp_path_factory.mktemp("converted") / "model"
     convert(suno_folder, out, progress=False)

@@ -27,7 +27,7 @@ ROOMS = [
     "bark_jax.decoding",
     "bark_jax.checkpoint",
     "bark_jax.voices",
-    "conversion",
+    "bark_jax.conversion",
     "bark_jax.sources",
     "bark_jax.generation",
     "bark_jax.batching",
@@ -46,8 +46,10 @@ ROOMS = [
     "bark_jax.preparation",
     "bark_jax.api",
     "bark_jax.report",
+    "bark_jax.programs",
     "bark_jax.cli",
     "bark_jax.__main__",
+    "conversion",
     "hydra_plugins",
     "nano",
     "benchmarks",
@@ -55,6 +57,10 @@ ROOMS = [
 ]
 RANK = {name: rank for rank, name in enumerate(ROOMS)}
 FOREIGN = {"torch", "transformers", "hydra", "omegaconf", "encodec", "scripts", "tests"}
+ALLOWED = {  # what a room is there for
+    "bark_jax.conversion": {"torch", "transformers"},
+    "bark_jax.programs": {"hydra", "omegaconf"},
+}
 
 
 def modules() -> dict[str, Path]:
@@ -130,4 +136,4 @@ def test_importing_loads_no_more_than_it_must(code, absent):
 def test_the_library_imports_nothing_foreign(name):
     imported = imports_of(ast.parse(MODULES[name].read_text()))
     roots = {module.partition(".")[0] for module in imported}
-    assert not roots & FOREIGN
+    assert not roots & FOREIGN - ALLOWED.get(room_of(name), set())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TESTS = Path(__file__).parent
-OTHERS = {"benchmarks", "conversion", "nano", "scripts"}  # programs beside the package
+OTHERS = {"benchmarks", "nano"}  # programs beside the package
 ORACLES = {"parity"}  # what compares with the originals
 
 

@@ -7,10 +7,11 @@ Every flag of the original's command line is here under its own name; `--text_te
 import argparse
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from bark_jax import __version__
+from bark_jax.cli.subcommands import SUBCOMMANDS
 from bark_jax.config import DTYPES, STAGES
 from bark_jax.runtime import environment
 from bark_jax.sampling_config import SamplingConfig
@@ -30,8 +31,9 @@ examples:
   bark-jax "One." "Two." -o out.wav               a batch: out_000.wav, out_001.wav
   bark-jax "Hello." --save-voice me.npz && bark-jax "Once more." -v me.npz
   bark-jax --batch-file lines.txt --out-dir out   thousands of lines; goes on where it stopped
-  bark-jax doctor                                 devices, versions, caches, models, voices
-  bark-jax report DIR                             a page of a sweep's results, see docs/sweeps.md
+
+commands, each with a --help of its own:
+{commands}
 
 exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted
 """
@@ -47,10 +49,9 @@ class Parser(argparse.ArgumentParser):
 def make_parser() -> Parser:
     parser = Parser(
         prog=PROG,
-        usage=f"{PROG} [TEXT ...] [options]\n       {PROG} doctor [--json]\n"
-        f"       {PROG} report DIR [--out FOLDER]",
+        usage=f"{PROG} [TEXT ...] [options]\n       {PROG} COMMAND ...",
         description=DESCRIPTION,
-        epilog=EPILOG,
+        epilog=EPILOG.format(commands="\n".join(_commands())),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -64,6 +65,12 @@ def make_parser() -> Parser:
     add("--debug", action="store_true", help="show the traceback of an error")
     add("--version", action="version", version=f"{PROG} {__version__}")
     return parser
+
+
+def _commands() -> Iterator[str]:
+    width = max(map(len, SUBCOMMANDS))
+    for name, command in SUBCOMMANDS.items():
+        yield f"  {PROG} {name:<{width}}  {command.does}"
 
 
 def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bark_jax.cli.arguments import PROG, Parser, make_parser, parse
+from bark_jax.cli.subcommands import SUBCOMMANDS
+from bark_jax.programs.errors import FULL_ERROR, in_one_line
 from bark_jax.runtime.files import check_writable
 from bark_jax.runtime.lines import decode, lines_of
 from bark_jax.runtime.notices import warnings_in_one_line
@@ -28,12 +30,12 @@ if TYPE_CHECKING:
     from bark_jax.pipeline import Bark
 
 OK, FAILURE, INTERRUPTED = 0, 1, 130  # exit codes, beside `arguments.USAGE_ERROR`
-SUBCOMMANDS = ("doctor", "report")
 ENDS = {
     "eos": "ended by itself",
     "max_duration": "cut off at --max-duration",
     "max_tokens": "cut off at the greatest length",
 }
+DEBUG = "--debug"  # shows the traceback of an error
 PIPE = "-"  # standard input or output, in place of a text or a file
 
 
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except Exception as error:
-        if "--debug" in argv:
+        if DEBUG in argv or os.environ.get(FULL_ERROR) == "1":
             traceback.print_exc()
         else:
             print(f"{PROG}: {in_one_line(error)}", file=sys.stderr)
@@ -63,14 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str]) -> int:
     """Runs the command; errors pass through."""
-    if argv[:1] == ["doctor"]:
-        from bark_jax.cli import doctor
-
-        return doctor.main(argv[1:])
-    if argv[:1] == ["report"]:
-        from bark_jax.cli import report
-
-        return report.main(argv[1:])
+    if argv and argv[0] in SUBCOMMANDS:
+        rest = [word for word in argv[1:] if word != DEBUG]
+        if DEBUG in argv:
+            os.environ[FULL_ERROR] = "1"
+        return SUBCOMMANDS[argv[0]].run(rest) or OK
     parser = make_parser()
     if meant := misspelt_subcommand(argv):
         parser.error(f"{argv[0]!r}: did you mean {PROG} {meant}? To speak it: --text {argv[0]}")
@@ -85,12 +84,6 @@ def misspelt_subcommand(argv: Sequence[str]) -> str | None:
     are_words = bool(argv) and not any(" " in word for word in argv[:2])
     found = difflib.get_close_matches(argv[0], SUBCOMMANDS, n=1, cutoff=0.8) if are_words else []
     return found[0] if found else None
-
-
-def in_one_line(error: Exception) -> str:
-    """The error's message, with its type where the message alone says nothing (a bare key)."""
-    text = " ".join(str(error).split())
-    return text if " " in text else f"{type(error).__name__}: {text}"
 
 
 def speak(parser: Parser, args: argparse.Namespace) -> int:

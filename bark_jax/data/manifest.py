@@ -146,7 +146,7 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
     if not path.is_file():
         raise FileNotFoundError(
             f"data={str(directory)!r} holds no complete training data: it has no {MANIFEST_FILE}. "
-            "scripts/prepare_data.py or scripts/distill_data.py writes it at its end"
+            "`bark-jax prepare-data` or `bark-jax distill-data` writes it at its end"
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ from bark_jax.text import normalize_whitespace
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DistillSettings:
-    """What `scripts/distill_data.py` does."""
+    """What `bark-jax distill-data` does."""
 
     texts: str  # one a line, or .jsonl with fields of its own; see `batch_files.read_lines`
     out: str

@@ -41,7 +41,7 @@ class ClipLimits:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrepareSettings:
-    """What `scripts/prepare_data.py` does."""
+    """What `bark-jax prepare-data` does."""
 
     manifest: str  # list of recordings, .jsonl or .csv; see `corpus.read_corpus`
     out: str

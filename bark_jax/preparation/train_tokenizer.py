@@ -20,7 +20,7 @@ from bark_jax.preparation.semantic_training import train_kmeans, train_phones
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenizerSettings:
-    """What `scripts/train_semantic_tokenizer.py` does."""
+    """What `bark-jax train-semantic-tokenizer` does."""
 
     manifest: str  # list of recordings, as for `prepare_data`
     out: str  # a new directory

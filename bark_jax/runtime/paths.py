@@ -8,7 +8,14 @@ from pathlib import Path
 import filelock
 import platformdirs
 
-NANO = Path(__file__).parents[1] / "assets" / "nano"  # the model that ships in the package
+PACKAGE = Path(__file__).parents[1]
+NANO = PACKAGE / "assets" / "nano"  # the model that ships in the package
+
+
+def configs() -> Path:
+    """The folder of settings: inside an installed package, beside the package in a checkout."""
+    installed = PACKAGE / "configs"
+    return installed if installed.is_dir() else PACKAGE.parent / "configs"
 
 
 def cache_path(*parts: str) -> Path:

@@ -101,7 +101,7 @@ def _convert_repo(repo: HubRepo, out: Path, progress: bool) -> None:
 
 def _download(repo: HubRepo) -> Path:
     """Fetches only what a conversion reads; returns the directory."""
-    from conversion.huggingface import GENERATION_CONFIG, WEIGHTS
+    from bark_jax.conversion.huggingface import GENERATION_CONFIG, WEIGHTS
 
     for name in WEIGHTS:
         if name.endswith(".bin") and importlib.util.find_spec("torch") is None:
@@ -143,7 +143,7 @@ def _from_directory(directory: Path, progress: bool) -> Path:
 
 def _convert(source: Path, out: Path, progress: bool) -> None:
     try:
-        from conversion.convert import convert
+        from bark_jax.conversion.convert import convert
 
         convert(source, out, progress=progress)
     except ImportError as error:

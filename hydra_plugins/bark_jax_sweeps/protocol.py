@@ -40,7 +40,7 @@ def points_of(task_function: Any, plugin: str) -> Points:
     found = getattr(task_function, "points", None)
     if found is None:
         raise CompactHydraException(
-            f"{plugin} runs scripts/sweep.py and task functions that have its `points` attribute; "
+            f"{plugin} runs `bark-jax sweep` and task functions that have its `points` attribute; "
             f"{getattr(task_function, '__name__', task_function)} has none"
         )
     return cast("Points", found)

@@ -53,7 +53,7 @@ def test_cycles_are_summed_by_loop():
 
 def test_settings():
     hydra = pytest.importorskip("hydra", reason="needs the extra benchmark")
-    from scripts.compose import from_hydra
+    from bark_jax.programs.compose import from_hydra
 
     with hydra.initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         assert from_hydra(AotSettings, hydra.compose("aot")) == AotSettings()

@@ -13,13 +13,13 @@ import hydra
 from bark_jax.models.binding import abstract_params
 from bark_jax.models.gpt import GPT
 from bark_jax.params import flatten
+from bark_jax.programs.compose import from_hydra
 from bark_jax.runtime.execution import Execution
 from benchmarks import load
 from benchmarks.samples import Sample, derive, quote, quote_ratio
 from benchmarks.settings import ROOT, BenchmarkSettings, check_installed
 from benchmarks.summary import Roof, prefills, rates, summarise_batches
 from benchmarks.work import Task, Work, decode, fine_window, layer_values, model_config, prefill
-from scripts.compose import from_hydra
 
 TINY = model_config("tiny")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conversion.checkpoint_files import check_is_no_stand_in, safetensors_names
+from bark_jax.conversion.checkpoint_files import check_is_no_stand_in, safetensors_names
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4213\n"
 PAGE = b"\n<!DOCTYPE html>\n<html><body>Not found</body></html>"
@@ -30,7 +30,7 @@ def test_every_reader_looks_first(tmp_path):
     with pytest.raises(ValueError, match="git-lfs"):
         safetensors_names(path)
     torch = pytest.importorskip("torch")
-    from conversion.checkpoint_files import load_pickled
+    from bark_jax.conversion.checkpoint_files import load_pickled
 
     with pytest.raises(ValueError, match="git-lfs"):
         load_pickled(path.rename(tmp_path / "text.pt"))

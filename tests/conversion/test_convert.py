@@ -1,6 +1,6 @@
 """What a failed conversion says."""
 
-from conversion.convert import listed
+from bark_jax.conversion.convert import listed
 
 
 def test_long_lists_of_errors_are_capped_with_a_count():

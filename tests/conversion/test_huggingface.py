@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from conversion.huggingface import _find_tensors
+from bark_jax.conversion.huggingface import _find_tensors
 
 
 def test_all_missing_shards_are_named_at_once(tmp_path):

@@ -2,10 +2,10 @@
 
 import pytest
 
+from bark_jax.conversion.convert import convert
+from bark_jax.conversion.export import export
 from bark_jax.runtime.paths import NANO
 from bark_jax.text import Tokenizer
-from conversion.convert import convert
-from conversion.export import export
 
 
 def test_lower_case_survives_export_and_conversion(tmp_path):

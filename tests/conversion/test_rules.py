@@ -2,7 +2,7 @@
 
 import pytest
 
-from conversion.rules import normalise
+from bark_jax.conversion.rules import normalise
 
 
 @pytest.mark.parametrize("prefix", ["", "_orig_mod.", "module.", "module._orig_mod.module."])

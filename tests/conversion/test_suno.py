@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from conversion.suno import find_voices
+from bark_jax.conversion.suno import find_voices
 
 
 def write(path, n):

@@ -19,11 +19,11 @@ from bark_jax.data.manifest import Manifest, TokenSpec, write_manifest
 from bark_jax.data.records import Record, write_shards
 from bark_jax.preparation.corpus import read_corpus
 from bark_jax.preparation.models import ModelSource
+from bark_jax.programs.compose import from_hydra
 from bark_jax.text import Tokenizer
 from bark_jax.training.tasks.make import make_task
 from bark_jax.voices import Voice
 from nano import corpus, evaluation, model, packing, recipe, sentences
-from scripts.compose import from_hydra
 
 ROOT = Path(__file__).parents[2]
 SMALL = corpus.CorpusSettings(n_sentences=6, n_test=2)

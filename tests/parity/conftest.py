@@ -14,7 +14,7 @@ def hf_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def hf_model(hf_folder, tmp_path_factory):
     """`hf_folder`, converted: a model directory of ours."""
-    from conversion.convert import convert
+    from bark_jax.conversion.convert import convert
 
     out = tmp_path_factory.mktemp("hf_model") / "model"
     convert(hf_folder, out, progress=False)

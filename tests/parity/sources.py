@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers
 
-from conversion.convert import convert
+from bark_jax.conversion.convert import convert
 from tests.parity.reference import write_vocab
 
 VOICES = ("announcer", "v2/en_speaker_6")

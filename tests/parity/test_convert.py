@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bark_jax import checkpoint
+from bark_jax.conversion.convert import convert
+from bark_jax.conversion.export import export
 from bark_jax.params import flatten
-from conversion.convert import convert
-from conversion.export import export
 from tests.parity.reference import CODEC_FILE
 from tests.parity.sources import VOICES, add_suno_voices, edited, linked, preset
 

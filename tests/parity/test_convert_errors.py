@@ -15,9 +15,9 @@ if importlib.util.find_spec("bark") is None:
 import torch
 
 from bark_jax import checkpoint
-from conversion import convert as convert_module
-from conversion.command import run
-from conversion.convert import convert
+from bark_jax.cli.command import main as bark_jax_command
+from bark_jax.conversion import convert as convert_module
+from bark_jax.conversion.convert import convert
 from tests.parity.reference import CODEC_FILE
 from tests.parity.sources import edited, linked, refuse
 
@@ -233,9 +233,7 @@ def test_disk_that_fills_while_writing(hf_folder, tmp_path, monkeypatch, failure
     refuse(hf_folder, tmp_path, "No space left on device; nothing is left", OSError)
 
 
-def test_command_says_it_in_one_line(tmp_path, monkeypatch):
-    arguments = ["convert", "--source", str(tmp_path / "nowhere"), "--out", str(tmp_path / "model")]
-    monkeypatch.setattr("sys.argv", arguments)
-    with pytest.raises(SystemExit) as caught:
-        run(convert_module.main)
-    assert caught.value.code == f"error: {tmp_path / 'nowhere'} is not a directory"
+def test_command_says_it_in_one_line(tmp_path, capsys):
+    arguments = ["--source", str(tmp_path / "nowhere"), "--out", str(tmp_path / "model")]
+    assert bark_jax_command(["convert", *arguments]) == 1
+    assert capsys.readouterr().err == f"bark-jax: {tmp_path / 'nowhere'} is not a directory\n"

@@ -10,7 +10,7 @@ import pytest
 if importlib.util.find_spec("bark") is None:
     pytest.skip("needs the extra parity", allow_module_level=True)
 
-from conversion.verify import table, verify
+from bark_jax.conversion.verify import table, verify
 from tests.parity.reference import make_checkpoints
 
 pytestmark = [
@@ -23,7 +23,7 @@ MEASURE = """
 import sys
 import jax, safetensors, torch, transformers
 from orbax.checkpoint import v1
-import conversion.convert, conversion.command
+from bark_jax.conversion.convert import convert
 
 def peak_bytes():
     status = open("/proc/self/status").read()
@@ -32,7 +32,7 @@ def peak_bytes():
 jax.config.update("jax_platforms", "cpu")
 jax.devices()
 before = peak_bytes()
-conversion.convert.convert(sys.argv[1], sys.argv[2])
+convert(sys.argv[1], sys.argv[2])
 print(peak_bytes() - before)
 """
 

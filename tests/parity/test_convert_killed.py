@@ -13,7 +13,7 @@ if importlib.util.find_spec("bark") is None:
     pytest.skip("needs the extra parity", allow_module_level=True)
 
 from bark_jax import checkpoint
-from conversion.convert import convert
+from bark_jax.conversion.convert import convert
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 120
@@ -21,7 +21,7 @@ TIMEOUT_S = 120
 
 def kill_midway(source: Path, out: Path) -> None:
     """Kills a conversion as soon as its first stage is written."""
-    command = [sys.executable, "-m", "conversion.convert", "--source", str(source)]
+    command = [sys.executable, "-m", "bark_jax", "convert", "--source", str(source)]
     process = subprocess.Popen([*command, "--out", str(out)], cwd=ROOT, stderr=subprocess.PIPE)
     first = out.with_name(f".{out.name}.partial") / "made" / "semantic"
     deadline = time.monotonic() + TIMEOUT_S

@@ -15,15 +15,14 @@ import torch
 import transformers
 
 from bark_jax import checkpoint
+from bark_jax.cli.command import main as bark_jax_command
 from bark_jax.config import CodecConfig, TokenLayout
+from bark_jax.conversion.convert import convert
+from bark_jax.conversion.export import export
+from bark_jax.conversion.huggingface_config import config_from_json, config_to_json
+from bark_jax.conversion.verify import table, verify
 from bark_jax.models.encodec import EnCodec
 from bark_jax.text import Tokenizer
-from conversion import export as export_module
-from conversion.command import run
-from conversion.convert import convert
-from conversion.export import export
-from conversion.huggingface_config import config_from_json, config_to_json
-from conversion.verify import table, verify
 from tests import tiny
 from tests.parity.reference import Reference
 from tests.parity.sources import VOICES, add_suno_voices, linked, preset
@@ -204,10 +203,9 @@ def test_disk_full(model_folder, tmp_path, monkeypatch, format):
     assert not list(tmp_path.iterdir())
 
 
-def test_command(model_folder, tmp_path, monkeypatch):
+def test_command(model_folder, tmp_path, capsys):
     arguments = ["export", "--model", str(model_folder), "--out", str(tmp_path / "out")]
-    monkeypatch.setattr("sys.argv", [*arguments, "--format", "suno"])
-    for code in (None, f"error: {tmp_path / 'out'} exists already; --overwrite replaces it"):
-        with pytest.raises(SystemExit) as caught:
-            run(export_module.main)
-        assert caught.value.code == code
+    assert bark_jax_command([*arguments, "--format", "suno"]) == 0
+    assert bark_jax_command([*arguments, "--format", "suno"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"bark-jax: {tmp_path / 'out'} exists already; --overwrite replaces it"

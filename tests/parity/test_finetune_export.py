@@ -14,6 +14,7 @@ import torch
 import transformers
 
 from bark_jax import checkpoint
+from bark_jax.conversion.export import export
 from bark_jax.data.manifest import Manifest, TokenSpec, write_manifest
 from bark_jax.data.records import Record, write_shards
 from bark_jax.models.binding import bind
@@ -26,7 +27,6 @@ from bark_jax.training.run.finetune import finetune
 from bark_jax.training.run.optimizer import OptimizerSettings
 from bark_jax.training.run.settings import FinetuneSettings
 from bark_jax.training.run.trainable import LoraSettings
-from conversion.export import export
 
 
 def write_data(directory, model_folder):

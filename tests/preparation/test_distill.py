@@ -150,7 +150,7 @@ def _decoder(*, rngs):
 def test_settings_compose(settings):
     hydra = pytest.importorskip("hydra", reason="needs the extra train")
     from bark_jax.preparation.train_tokenizer import TokenizerSettings
-    from scripts.compose import from_hydra
+    from bark_jax.programs.compose import from_hydra
 
     with hydra.initialize_config_dir(str(ROOT / "configs" / "data"), version_base="1.3"):
         asked = ["texts=t", "out=o", "model.source=m", "+sampling.semantic.temperature=0.5"]

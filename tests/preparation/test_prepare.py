@@ -370,7 +370,7 @@ def test_batches_have_few_shapes():
 
 def test_settings_compose(tmp_path):
     hydra = pytest.importorskip("hydra", reason="needs the extra train")
-    from scripts.compose import from_hydra
+    from bark_jax.programs.compose import from_hydra
 
     asked = [f"manifest={tmp_path}", f"out={tmp_path}", "model.source=m"]
     with hydra.initialize_config_dir(str(ROOT / "configs" / "data"), version_base="1.3"):

@@ -1,9 +1,8 @@
-"""scripts/sweep.py and scripts/generate.py through Hydra, with a model that makes tones."""
+"""`bark-jax sweep` and `generate` through Hydra, with a model that makes tones."""
 
 import json
 import math
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +16,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import ListConfig
 
 from bark_jax.cli.command import main as bark_jax_command
+from bark_jax.programs.compose import from_hydra
 from bark_jax.runtime.files import write_json
 from bark_jax.sweeps.point_files import METRICS_FILE, RESULT_FILES
 from bark_jax.sweeps.settings import PointSettings
-from scripts.compose import from_hydra
 from tests.fake_bark import FakeBark, write_empty_model
 
 ROOT = Path(__file__).parents[2]
@@ -29,31 +28,28 @@ GRID = ["sampling.semantic.temperature=0.5,0.9", "seed=1,2,3"]
 
 @pytest.fixture
 def fake(monkeypatch, tmp_path):
-    """A fake model wherever the scripts load one."""
-    import scripts.points
+    """A fake model wherever the programs load one."""
+    import bark_jax.programs.points
 
     bark = FakeBark()
     bark.folder = write_empty_model(tmp_path / "model")
-    monkeypatch.setattr(scripts.points, "load_model", lambda settings: bark)
+    monkeypatch.setattr(bark_jax.programs.points, "load_model", lambda settings: bark)
     return bark
 
 
 @pytest.fixture
 def sweep(fake, monkeypatch, tmp_path, capsys):
-    """Runs scripts/sweep.py with the fake model into a folder; its exit code and stderr."""
+    """Runs `bark-jax sweep` with the fake model into a folder; its exit code and stderr."""
 
-    def run(out: str, *overrides: str, script: str = "sweep.py") -> tuple[int, str]:
-        where = "run" if script == "generate.py" else "sweep"
+    def run(out: str, *overrides: str, command: str = "sweep") -> tuple[int, str]:
+        where = "run" if command == "generate" else "sweep"
         argv = [
             "metrics=fast", f"model.source={fake.folder}", f"hydra.{where}.dir={tmp_path / out}",
         ]  # fmt: skip
-        monkeypatch.setattr(sys, "argv", [script, *argv, *overrides])
-        monkeypatch.syspath_prepend(str(ROOT / "scripts"))  # as `python scripts/…` does
-        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+        monkeypatch.setattr(sys, "argv", ["bark-jax"])
         capsys.readouterr()
-        code = 0
         try:
-            runpy.run_path(str(ROOT / "scripts" / script), run_name="__main__")
+            code = bark_jax_command([command, *argv, *overrides])
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
             print(error.code, file=sys.stderr)
@@ -161,14 +157,14 @@ def test_a_failed_point_is_recorded_and_the_rest_goes_on(sweep, tmp_path, launch
 
 
 def test_a_model_that_breaks_takes_only_its_own_points_along(sweep, fake, tmp_path, monkeypatch):
-    import scripts.points
+    import bark_jax.programs.points
 
     def load(settings):
         if settings.dtype == "bfloat16":
             raise RuntimeError("out of memory")
         return fake
 
-    monkeypatch.setattr(scripts.points, "load_model", load)
+    monkeypatch.setattr(bark_jax.programs.points, "load_model", load)
     code, said = sweep(
         "out", "hydra/launcher=vectorized", "model.dtype=bfloat16,float32", "seed=1,2"
     )
@@ -220,18 +216,18 @@ def test_every_ready_made_sweep_composes(path):
     assert head[0] == "# @package _global_"
     assert head[1].startswith(f"# configs/sweep/{path.name}: ")
     assert f"= {n_points} points" in head[1]
-    assert head[2].startswith(f"# Run: python scripts/sweep.py sweep={path.stem} ")
+    assert head[2].startswith(f"# Run: bark-jax sweep sweep={path.stem} ")
     assert head[3].startswith("# Expect: ")
 
 
 def test_generate_makes_one_point(sweep, tmp_path, capsys):
-    assert sweep("one", "prompts.text=hello", "seed=3", script="generate.py")[0] == 0
+    assert sweep("one", "prompts.text=hello", "seed=3", command="generate")[0] == 0
     names = {path.name for path in (tmp_path / "one").iterdir()}
     assert names == {".hydra", "audio.wav", "tokens.npz", "metrics.json"}
 
 
 def test_generate_says_what_is_wrong(sweep):
-    code, said = sweep("one", "sampling.fine.temperature=-1", script="generate.py")
+    code, said = sweep("one", "sampling.fine.temperature=-1", command="generate")
     assert code == 1 and "error: sampling.fine.temperature=-1 is not allowed" in said
 
 

@@ -1,4 +1,4 @@
-"""One training run from its settings to its export: what scripts/finetune.py calls."""
+"""One training run from its settings to its export: what `bark-jax finetune` calls."""
 
 import contextlib
 import dataclasses

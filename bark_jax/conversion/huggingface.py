@@ -12,19 +12,19 @@ import numpy as np
 import tokenizers
 
 from bark_jax.config import BarkConfig
-from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, read_lower_case
-from bark_jax.voices import KEYS
-from conversion.checkpoint_files import (
+from bark_jax.conversion.checkpoint_files import (
     arrays,
     load_pickled,
     load_safetensors,
     safetensors_names,
     save_safetensors,
 )
-from conversion.huggingface_config import config_from_json, config_to_json
-from conversion.rules import HEAD, parametrized
-from conversion.source import Arrays, Source
-from conversion.tensors import State
+from bark_jax.conversion.huggingface_config import config_from_json, config_to_json
+from bark_jax.conversion.rules import HEAD, parametrized
+from bark_jax.conversion.source import Arrays, Source
+from bark_jax.conversion.tensors import State
+from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, read_lower_case
+from bark_jax.voices import KEYS
 
 PREFIXES = {
     "semantic": "semantic.",

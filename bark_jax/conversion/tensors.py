@@ -6,13 +6,13 @@ import ml_dtypes
 import numpy as np
 
 from bark_jax.config import BarkConfig
+from bark_jax.conversion.rules import HEAD, Dialect, normalise, rules_of, translate
 from bark_jax.models.binding import abstract_params
 from bark_jax.models.encodec import EnCodec
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
 from bark_jax.params import Params, flatten, unflatten
 from bark_jax.runtime.execution import Execution
-from conversion.rules import HEAD, Dialect, normalise, rules_of, translate
 
 State = Mapping[str, np.ndarray]  # a checkpoint's own names
 

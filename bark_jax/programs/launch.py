@@ -1,11 +1,11 @@
-"""How every program of this folder starts and ends.
+"""How every program that takes its settings with Hydra starts and ends.
 
-It takes its settings from a config below configs/ and from the command line, with Hydra. An error
+It takes them from a config below `configs/` and from the command line. An error
 that a user can mend is one line on stderr, with exit code 1; Ctrl-C ends with exit code 130.
 HYDRA_FULL_ERROR=1 shows tracebacks.
 
-Importing this puts the checkout on the path, and needs nothing but Python: a program imports what
-it needs inside its own function, so that a missing package gives such a line as well.
+Importing this needs none of the extras: a program imports what it needs inside its own function,
+so that a missing package gives such a line as well.
 """
 
 import contextlib
@@ -14,24 +14,23 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-ROOT = Path(__file__).resolve().parents[1]
-FULL_ERROR = "HYDRA_FULL_ERROR"
+from bark_jax.programs.errors import FULL_ERROR, in_one_line, not_installed
+from bark_jax.runtime.paths import configs
+
 FAILURE, INTERRUPTED = 1, 130  # exit codes
 MENDABLE = (ValueError, OSError, ImportError, RuntimeError, ArithmeticError)
 
 Composed: TypeAlias = Any  # a config as Hydra has composed it; `compose.from_hydra` reads it
 Task: TypeAlias = Callable[[Composed], object]
 
-sys.path.insert(0, str(ROOT))  # `benchmarks`, `nano` and `scripts` are not installed
-
 
 def launch(
     task: Task,
     config: str,
+    argv: Sequence[str],
     *,
     extra: str,
     resumes: bool = False,
@@ -41,7 +40,8 @@ def launch(
 
     Args:
       task: what the program does.
-      config: the config's path below configs/, without `.yaml`.
+      config: the config's path below `configs/`, without `.yaml`.
+      argv: the command line, without the program's name.
       extra: the package's extra that installs what the program imports.
       resumes: the same command resumes a run that was interrupted.
       points: makes `task.points`, which plugins that run many jobs call (see `points.Points`).
@@ -56,15 +56,15 @@ def launch(
                 task = _ending_in_one_line(task, extra, resumes)
         import hydra
 
-        import scripts.compose  # noqa: F401  registers the config `quiet`
+        import bark_jax.programs.compose  # noqa: F401  registers the config `quiet`
 
-        _let_worker_processes_import()
         if points is not None:
             task.points = points()  # pyright: ignore[reportFunctionMemberAccess]
         folder, _, name = config.rpartition("/")
         compose = hydra.main(
-            version_base="1.3", config_path=str(ROOT / "configs" / folder), config_name=name
+            version_base="1.3", config_path=str(configs() / folder), config_name=name
         )
+        sys.argv[1:] = argv  # where Hydra looks
         compose(task)()
 
 
@@ -92,10 +92,8 @@ def errors_in_one_line(extra: str, resumes: bool) -> Iterator[None]:
 
 def describe(error: Exception, extra: str) -> str:
     """The error's message in one line, with a cause that it does not mention."""
-    from bark_jax.cli.command import in_one_line
-
-    if isinstance(error, ModuleNotFoundError) and error.name is not None:
-        return f'{error.name} is not installed: pip install "bark-jax[{extra}]"'
+    if line := not_installed(error, extra):
+        return line
     text = in_one_line(error)
     if _is_of_hydra(error) and error.__cause__ is not None:
         text += f" ({error.__cause__})"
@@ -153,13 +151,6 @@ def _has_no_full_disk(record: logging.LogRecord) -> bool:
     """Not a full disk's traceback: Orbax logs one per thread, and raises the error in the end."""
     error = record.exc_info[1] if record.exc_info else None
     return error is None or full_disk_behind(error) is None
-
-
-def _let_worker_processes_import() -> None:
-    """Worker processes of launchers that pickle tasks find the checkout as well."""
-    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if str(ROOT) not in others:
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, others)])
 
 
 def _let_go_of_stdout() -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from conversion.directory import require_space
-from conversion.tensors import State
+from bark_jax.conversion.directory import require_space
+from bark_jax.conversion.tensors import State
 
 
 def load_pickled(path: Path) -> Any:

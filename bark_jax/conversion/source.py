@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from bark_jax.config import BarkConfig
-from conversion.rules import Dialect
-from conversion.tensors import State
+from bark_jax.conversion.rules import Dialect
+from bark_jax.conversion.tensors import State
 
 Arrays = Mapping[str, np.ndarray]
 

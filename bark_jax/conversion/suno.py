@@ -22,11 +22,11 @@ from bark_jax.config import (
     from_dict,
     to_dict,
 )
+from bark_jax.conversion.checkpoint_files import arrays, load_pickled, save_pickled
+from bark_jax.conversion.source import Arrays, Source
+from bark_jax.conversion.tensors import State
 from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, read_lower_case
 from bark_jax.voices import read_npz
-from conversion.checkpoint_files import arrays, load_pickled, save_pickled
-from conversion.source import Arrays, Source
-from conversion.tensors import State
 
 T = TypeVar("T", bound=GPTConfig)
 

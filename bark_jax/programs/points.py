@@ -1,4 +1,4 @@
-"""What scripts/generate.py and scripts/sweep.py share, between Hydra and `bark_jax.sweeps`.
+"""What `bark-jax generate` and `bark-jax sweep` share, between Hydra and `bark_jax.sweeps`.
 
 A module of its own instead of part of a script, so that worker processes can import it.
 """
@@ -14,13 +14,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from bark_jax.pipeline import Bark
+from bark_jax.programs.compose import from_hydra
 from bark_jax.sweeps.batches import Made, generate_batched, generate_one
 from bark_jax.sweeps.plan import plan
 from bark_jax.sweeps.progress import watching
 from bark_jax.sweeps.record import record, record_failure
 from bark_jax.sweeps.settings import ModelSettings, PointSettings, SweepTrackingSettings
 from bark_jax.sweeps.summary import finish
-from scripts.compose import from_hydra
 
 
 @functools.lru_cache(maxsize=1)  # jobs that share a process share a model and its programs

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from bark_jax.config import from_dict, to_dict
+from bark_jax.programs.compose import from_hydra
 from bark_jax.training.run.directory import CONFIG_FILE, open_run
 from bark_jax.training.run.settings import FinetuneSettings
 from nano.evaluation import EvaluationSettings
-from scripts.compose import from_hydra
 
 ROOT = Path(__file__).parents[2]
 FINETUNE = ["stage=fine", "data=D", "out=R"]

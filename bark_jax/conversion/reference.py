@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from conversion.huggingface import causal_masks
-from conversion.huggingface_config import SECTIONS, config_to_json
-from conversion.rules import parametrized
-from conversion.source import Source
-from conversion.tensors import read_params, write_tensors
+from bark_jax.conversion.huggingface import causal_masks
+from bark_jax.conversion.huggingface_config import SECTIONS, config_to_json
+from bark_jax.conversion.rules import parametrized
+from bark_jax.conversion.source import Source
+from bark_jax.conversion.tensors import read_params, write_tensors
 
 
 def reference_model(source: Source, stage: str) -> Any:
