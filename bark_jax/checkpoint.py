@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from bark_jax.config import STAGES, BarkConfig, from_dict, to_dict
 from bark_jax.params import Params, flatten, unflatten
-from bark_jax.runtime.files import replacing
+from bark_jax.runtime.files import read_json, replacing
 from bark_jax.runtime.host_memory import large_buffers_returned
 from bark_jax.runtime.notices import logging_left_alone
 
@@ -53,6 +53,14 @@ def save_config(
     content = {"format": FORMAT, **to_dict(config), "source": dict(source or {})}
     with replacing(Path(directory) / CONFIG_FILE) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def is_model(directory: str | Path) -> bool:
+    """Whether a directory has a `config.json` of this package, of whatever version."""
+    try:
+        return str(read_json(Path(directory) / CONFIG_FILE)["format"]).startswith("bark_jax/")
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def load_config(directory: str | Path) -> BarkConfig:
@@ -119,11 +127,7 @@ def _read_config(directory: str | Path) -> dict[str, Any]:
     path = Path(directory) / CONFIG_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{directory} is not a bark_jax model: it has no {CONFIG_FILE}")
-    try:
-        content = json.loads(path.read_text())
-        found = content.pop("format", None)
-    except (json.JSONDecodeError, AttributeError) as error:
-        raise ValueError(f"{path} is not a JSON object: {error}") from error
-    if found != FORMAT:
+    content = read_json(path)
+    if (found := content.pop("format", None)) != FORMAT:
         raise ValueError(f"{path} has format {found!r}; this version reads {FORMAT!r}")
     return content

@@ -16,6 +16,7 @@ import numpy as np
 import tokenizers
 
 from bark_jax.config import TokenLayout
+from bark_jax.runtime.files import read_json
 from bark_jax.runtime.notices import warn
 
 VOCAB_FILE = "vocab.txt"
@@ -118,12 +119,7 @@ class Tokenizer:
 
 def read_lower_case(settings: Path) -> bool:
     """Whether a `tokenizer_config.json` asks for lower case; False without one."""
-    if not settings.is_file():
-        return False
-    try:
-        return bool(json.loads(settings.read_text(encoding="utf-8")).get("do_lower_case"))
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{settings} is not a JSON object: {error}") from error
+    return settings.is_file() and bool(read_json(settings).get("do_lower_case"))
 
 
 def write_lower_case(settings: Path) -> None:

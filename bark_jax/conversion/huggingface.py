@@ -23,6 +23,7 @@ from bark_jax.conversion.huggingface_config import config_from_json, config_to_j
 from bark_jax.conversion.rules import HEAD, parametrized
 from bark_jax.conversion.source import Arrays, Source
 from bark_jax.conversion.tensors import State
+from bark_jax.runtime.files import read_json
 from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, read_lower_case
 from bark_jax.voices import KEYS
 
@@ -78,19 +79,16 @@ def open_huggingface(folder: Path) -> Source:
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
+def weight_map(index: Path) -> dict[str, str]:
+    """Which file holds which tensor, as the index of a model in shards says.
 
     Raises:
-      ValueError: it is not one.
+      ValueError: it says something else.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no JSON object")
-    return content
+    found = read_json(index).get("weight_map")
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+        raise ValueError(f"{index}: weight_map is no table of tensors and files")
+    return found
 
 
 def _find_tensors(folder: Path) -> dict[str, Path]:
@@ -101,8 +99,7 @@ def _find_tensors(folder: Path) -> dict[str, Path]:
                 return dict.fromkeys(safetensors_names(path), path)
             return dict.fromkeys(arrays(load_pickled(path), name), path)
         if (index := folder / f"{name}.index.json").is_file():
-            shards = read_json(index).get("weight_map", {})
-            found = {tensor: _inside(folder, shard) for tensor, shard in shards.items()}
+            found = {tensor: _inside(folder, file) for tensor, file in weight_map(index).items()}
             if missing := sorted({str(p) for p in found.values() if not p.is_file()}):
                 raise FileNotFoundError(
                     f"{len(missing)} of {len(set(found.values()))} files that {index} names are "

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from fractions import Fraction
@@ -13,7 +12,7 @@ import numpy as np
 
 from bark_jax.config import BarkConfig, from_dict, to_dict
 from bark_jax.params import Params
-from bark_jax.runtime.files import write_json
+from bark_jax.runtime.files import read_json, write_json
 from bark_jax.text import Tokenizer
 
 FORMAT = "bark_jax_data/1"
@@ -148,12 +147,8 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
             f"data={str(directory)!r} holds no complete training data: it has no {MANIFEST_FILE}. "
             "`bark-jax prepare-data` or `bark-jax distill-data` writes it at its end"
         )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found = content.pop("format", None)
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is not a JSON object: {error}") from error
-    if found != FORMAT:
+    content = read_json(path)
+    if (found := content.pop("format", None)) != FORMAT:
         raise ValueError(f"{path} has format {found!r}; this version reads {FORMAT!r}")
     try:
         shards = tuple(from_dict(Shard, shard) for shard in content.pop("shards"))

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bark_jax.runtime.lines import decode, parse_object
+
+MOST_JSON_BYTES = 32 << 20  # the largest that models bring, a vocabulary, has 9
 NAME_BYTES = 200  # of a file's name that its temporary name begins with
 
 
@@ -44,6 +47,24 @@ def check_writable(path: Path) -> None:
             pass
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+      OSError: it cannot be read.
+      ValueError: it is larger than `MOST_JSON_BYTES`, or holds no JSON object in UTF-8.
+    """
+    with path.open("rb") as file:
+        content = file.read(MOST_JSON_BYTES + 1)
+    if len(content) > MOST_JSON_BYTES:
+        raise ValueError(f"{path} has over {MOST_JSON_BYTES >> 20} MiB, which is not read as JSON")
+    text = decode(content, str(path))
+    try:
+        return parse_object(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def write_json(path: Path, content: Any) -> None:

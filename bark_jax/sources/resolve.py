@@ -8,7 +8,6 @@ import dataclasses
 import difflib
 import hashlib
 import importlib.util
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -20,7 +19,14 @@ from huggingface_hub.utils import (
     enable_progress_bars,
 )
 
-from bark_jax.checkpoint import CONFIG_FILE, FORMAT, load_config, load_source, save_config
+from bark_jax.checkpoint import (
+    CONFIG_FILE,
+    FORMAT,
+    is_model,
+    load_config,
+    load_source,
+    save_config,
+)
 from bark_jax.config import STAGES
 from bark_jax.runtime.paths import NANO, build_once, cache_path
 from bark_jax.sources.hub import HubRepo, ModelNotFoundError
@@ -85,7 +91,7 @@ def _from_hub(repo: HubRepo, progress: bool) -> Path:
         raise ModelNotFoundError(f"{repo.name} holds no model: it has no {CONFIG_FILE}")
     commit = config.parent.name
     pinned = dataclasses.replace(repo, revision=commit)
-    if _is_ours(config):
+    if is_model(config.parent):
         return pinned.fetch_all(OUR_FILES)
     model = build_once(home / commit, lambda out: _convert_repo(pinned, out, progress))
     ref.write_text(commit)
@@ -119,15 +125,17 @@ def _download(repo: HubRepo) -> Path:
 
 def _fetch_shards(repo: HubRepo, name: str) -> Path | None:
     """Fetches all weight files that an index names; returns the index, if there is one."""
+    from conversion.huggingface import weight_map
+
     if index := repo.fetch(name):
-        for shard in set(json.loads(index.read_text())["weight_map"].values()):
+        for shard in set(weight_map(index).values()):
             if not SHARD.fullmatch(shard) or repo.fetch(shard) is None:
                 raise ModelNotFoundError(f"{repo.name} lacks {shard!r}, which its {name} names")
     return index
 
 
 def _from_directory(directory: Path, progress: bool) -> Path:
-    if _is_ours(directory / CONFIG_FILE):
+    if is_model(directory):
         return directory
     files = sorted(path for path in directory.iterdir() if path.is_file())
     if not any(path.name == CONFIG_FILE or path.suffix == ".pt" for path in files):
@@ -154,13 +162,6 @@ def _cannot_convert(what: str, module: str) -> ModelNotFoundError:
     return ModelNotFoundError(
         f'{what} has to be converted once, which needs {module}: pip install "bark-jax[convert]"'
     )
-
-
-def _is_ours(config: Path) -> bool:
-    try:
-        return str(json.loads(config.read_text())["format"]).startswith("bark_jax/")
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 @contextlib.contextmanager

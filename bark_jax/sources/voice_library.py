@@ -4,7 +4,6 @@ import contextlib
 import difflib
 import functools
 import importlib.util
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bark_jax.config import TokenLayout
+from bark_jax.runtime.files import read_json
 from bark_jax.sources.hub import HubRepo, ModelNotFoundError
 from bark_jax.voices import KEYS, Voice, VoiceError, read_npz
 
@@ -114,10 +114,10 @@ class _HubVoices:
     def manifest(self) -> Mapping[str, Any]:
         path = self._repo.fetch(MANIFEST)
         try:
-            content = json.loads(path.read_text(encoding="utf-8")) if path else {}
-            return {name: entry for name, entry in content.items() if isinstance(entry, Mapping)}
-        except (ValueError, AttributeError) as error:
+            content = read_json(path) if path else {}
+        except ValueError as error:
             raise VoiceError(f"{MANIFEST} of {self._repo.name} is damaged: {error}") from error
+        return {name: entry for name, entry in content.items() if isinstance(entry, Mapping)}
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         """The arrays of a preset, None if the repository has none of that name."""

@@ -1,7 +1,6 @@
 """One progress bar for a whole sweep, even if several processes or machines make its points."""
 
 import contextlib
-import json
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from bark_jax.runtime.files import read_json
 from bark_jax.sweeps.point_files import ERROR_FILE, METRICS_FILE
 
 LOOK_EVERY_S = 0.5
@@ -42,8 +42,7 @@ def _watch(folders: Sequence[Path], bar: tqdm, is_over: threading.Event) -> None
         waiting = [folder for folder in waiting if folder not in ended]
         for folder in ended:
             if (folder / METRICS_FILE).exists():
-                content = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
-                audio_s += content["metrics"]["duration_s"]
+                audio_s += read_json(folder / METRICS_FILE)["metrics"]["duration_s"]
             else:
                 n_failed += 1
         failed = f", {n_failed} failed" if n_failed else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bark_jax import __version__
-from bark_jax.runtime.files import replacing, write_json
+from bark_jax.runtime.files import read_json, replacing, write_json
 from bark_jax.sweeps.point_files import AUDIO_FILE, ERROR_FILE, METRICS_FILE
 
 FORMAT = 1
@@ -94,7 +94,6 @@ def write_results(sweep_dir: Path, rows: Iterable[Row]) -> Path:
 def _read(path: Path) -> dict[str, Any] | None:
     """A JSON object; None if there is no such file, or no such object in it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError):
         return None
-    return content if isinstance(content, dict) else None

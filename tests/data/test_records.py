@@ -135,7 +135,7 @@ def test_damage_is_named(own_data):
         ('"bark_jax_data/1"', '"bark_jax_data/9"', "has format 'bark_jax_data/9'"),
         ('"n_skipped"', '"skipped"', "is damaged: .*skipped"),
         ('"train-tokens-00000', '"../train-tokens-00000', "which is not a file name"),
-        ("{", "", "is not a JSON object"),
+        ("{", "", "it is not JSON"),
     ],
 )
 def test_a_wrong_manifest_is_refused(own_data, old, new, message):

@@ -56,7 +56,7 @@ def test_wrong_huggingface_config(hf_folder, tmp_path, case):
 def test_config_that_is_no_json(hf_folder, tmp_path):
     source = linked(hf_folder, tmp_path / "source", "config.json")
     (source / "config.json").write_text("{")
-    refuse(source, tmp_path, "config.json is not JSON")
+    refuse(source, tmp_path, "config.json: it is not JSON")
 
 
 def test_huggingface_without_tokenizer(hf_folder, tmp_path):

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from bark_jax.runtime.files import check_writable, replacing
+from bark_jax.runtime import files
+from bark_jax.runtime.files import check_writable, read_json, replacing
 
 
 @pytest.mark.parametrize("name", ["a" * 251 + ".wav", "é" * 125 + ".wav", "字" * 83 + ".wav"])
@@ -37,3 +38,21 @@ def test_what_cannot_be_written_is_found_out_before(tmp_path):
             check_writable(path)
     check_writable(tmp_path / "new")
     assert not list(tmp_path.iterdir())
+
+
+def test_json_is_read_as_an_object_or_refused_by_name(tmp_path, monkeypatch):
+    path = tmp_path / "config.json"
+    for content, problem in (
+        (b'{"a": 1', "it is not JSON"),
+        (b"[1]", "it is not a JSON object but list"),
+        (b"[" * 100_000, "it is nested too deeply"),
+        (b'{"a": "\xff"}', r"line 1: byte 0xff is not UTF-8"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"config\.json[:,] {problem}"):
+            read_json(path)
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json(path) == {"a": 1}
+    monkeypatch.setattr(files, "MOST_JSON_BYTES", 7)
+    with pytest.raises(ValueError, match=r"config\.json has over 0 MiB"):
+        read_json(path)
