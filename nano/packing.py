@@ -14,6 +14,7 @@ from bark_jax.checkpoint import load_config, load_stage, save_config, save_stage
 from bark_jax.config import STAGES, TokenLayout
 from bark_jax.data.records import Record, open_source
 from bark_jax.params import Params
+from bark_jax.runtime.directories import replacing_directory
 from bark_jax.runtime.paths import build_once
 from bark_jax.voices import Voice
 from nano.model import phones_of
@@ -82,8 +83,8 @@ def install(directory: Path, package: Path) -> int:
     n_bytes = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     if n_bytes > MOST_BYTES:
         raise ValueError(f"{directory} has {n_bytes} bytes, the package takes {MOST_BYTES}")
-    shutil.rmtree(package, ignore_errors=True)
-    shutil.copytree(directory, package)
+    with replacing_directory(package) as made:
+        shutil.copytree(directory, made, dirs_exist_ok=True)
     return n_bytes
 
 

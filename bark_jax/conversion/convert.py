@@ -46,7 +46,7 @@ def convert(
       check_hashes: refuse a file whose SHA-256 does not fit the hash in its name; False only warns.
     Raises:
       FileNotFoundError: files are missing; all are named.
-      FileExistsError: `out` exists.
+      FileExistsError: `out` exists, or is not a model.
       ValueError: the files are not a valid model; all problems are named.
       OSError: the disk is full; nothing is left behind.
     """
@@ -54,7 +54,9 @@ def convert(
     if unknown := set(stages) - set(STAGES):
         raise ValueError(f"unknown stages {sorted(unknown)}; want some of {STAGES}")
     opened = open_source(source, size)
-    with complete_directory(out, overwrite=overwrite, marker=checkpoint.CONFIG_FILE) as made:
+    with complete_directory(
+        out, source=source, overwrite=overwrite, is_ours=checkpoint.is_model
+    ) as made:
         n_bytes = sum(path.stat().st_size for path in opened.files)
         with tqdm(
             total=2 * n_bytes, unit="B", unit_scale=True, disable=None if progress else True

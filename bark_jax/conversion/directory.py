@@ -4,46 +4,40 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import filelock
+from bark_jax.runtime.directories import replacing_directory
 
 NO_SPACE = os.strerror(errno.ENOSPC)
 MARGIN_BYTES = 1 << 20  # for what a file holds besides arrays
 
 
 @contextlib.contextmanager
-def complete_directory(out: Path, *, overwrite: bool, marker: str) -> Iterator[Path]:
-    """Yields an empty directory next to `out`, which is renamed to `out` at the end.
+def complete_directory(
+    out: Path, *, source: Path, overwrite: bool, is_ours: Callable[[Path], bool]
+) -> Iterator[Path]:
+    """Yields an empty directory next to `out`, which takes its place at the end.
 
-    An error leaves nothing behind, a kill only `.NAME.partial`, which the next run clears.
+    See `replacing_directory` for what errors and kills leave.
 
     Args:
-      overwrite: `out` may exist if it is empty or holds a file called `marker`; anything else was
-        not written by this package and is not deleted.
+      source: what is read meanwhile: `out` may be neither that nor around it.
+      overwrite: `out` may exist if it is empty or `is_ours` says that this command wrote it;
+        anything else is not deleted.
     Raises:
-      FileExistsError: `out` exists and may not be overwritten, or another run is writing it.
+      FileExistsError: `out` exists and may not be overwritten.
+      InUseError: another run is writing it.
+      ValueError: replacing `out` would delete `source`.
       OSError: the disk is full, with a message that says so.
     """
-    out = out.resolve()
-    _check_replaceable(out, overwrite, marker)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    workplace = out.with_name(f".{out.name}.partial")
-    workplace.mkdir(exist_ok=True)
-    lock = filelock.FileLock(workplace / "lock", timeout=0)
+    out, source = out.resolve(), source.resolve()
+    if out in (source, *source.parents):
+        raise ValueError(f"{out} holds what is read, {source}: choose another place")
     try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise FileExistsError(f"another process is writing {out}") from None
-    try:
-        for left in workplace.iterdir():  # left by a killed run
-            if left.is_dir():
-                shutil.rmtree(left)
-        made = workplace / "made"
-        made.mkdir()
-        yield made
-        _put_in_place(made, out, workplace / "replaced")
+        with replacing_directory(out) as made:
+            _check_replaceable(out, overwrite, is_ours)
+            yield made
     except Exception as error:
         # libraries wrap a full disk in errors of several kinds
         if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or NO_SPACE in str(error):
@@ -52,9 +46,6 @@ def complete_directory(out: Path, *, overwrite: bool, marker: str) -> Iterator[P
                 error
             )
         raise
-    finally:
-        lock.release()
-        shutil.rmtree(workplace, ignore_errors=True)
 
 
 def require_space(folder: Path, n_bytes: int) -> None:
@@ -72,16 +63,10 @@ def require_space(folder: Path, n_bytes: int) -> None:
         )
 
 
-def _check_replaceable(out: Path, overwrite: bool, marker: str) -> None:
+def _check_replaceable(out: Path, overwrite: bool, is_ours: Callable[[Path], bool]) -> None:
     if not out.exists():
         return
     if not overwrite:
         raise FileExistsError(f"{out} exists already; --overwrite replaces it")
-    if not out.is_dir() or (any(out.iterdir()) and not (out / marker).is_file()):
-        raise FileExistsError(f"{out} is not replaced: it holds no {marker}, so it is not a model")
-
-
-def _put_in_place(made: Path, out: Path, replaced: Path) -> None:
-    if out.exists():
-        os.replace(out, replaced)
-    os.replace(made, out)
+    if not out.is_dir() or (any(out.iterdir()) and not is_ours(out)):
+        raise FileExistsError(f"{out} is not replaced: this command did not write what is there")

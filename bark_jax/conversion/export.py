@@ -8,9 +8,9 @@ from tqdm import tqdm
 
 from bark_jax import checkpoint
 from bark_jax.conversion.directory import complete_directory
-from bark_jax.conversion.huggingface import CONFIG, write_huggingface
+from bark_jax.conversion.huggingface import is_huggingface, write_huggingface
 from bark_jax.conversion.rules import Dialect
-from bark_jax.conversion.suno import find_voices, write_suno
+from bark_jax.conversion.suno import find_voices, is_suno, write_suno
 from bark_jax.conversion.tensors import State, write_tensors
 from bark_jax.text import SETTINGS_FILE, VOCAB_FILE
 
@@ -35,7 +35,7 @@ def export(
       overwrite: replace `out` if it is an earlier export.
     Raises:
       FileNotFoundError: `model` is not a model, or lacks a stage or the vocabulary.
-      FileExistsError: `out` exists.
+      FileExistsError: `out` exists, or is not an export in this format.
       ValueError: the model is damaged, or the format has no place for something in it.
       OSError: the disk is full; nothing is left behind.
     """
@@ -46,9 +46,9 @@ def export(
     vocab = model / "tokenizer" / VOCAB_FILE
     if not vocab.is_file():
         raise FileNotFoundError(f"{model} has no tokenizer: {vocab} is missing")
-    marker = CONFIG if format == "hf" else VOCAB_FILE
+    is_ours = is_huggingface if format == "hf" else is_suno
     with (
-        complete_directory(out, overwrite=overwrite, marker=marker) as made,
+        complete_directory(out, source=model, overwrite=overwrite, is_ours=is_ours) as made,
         tqdm(total=4, disable=None if progress else True) as bar,
     ):
 

@@ -7,8 +7,6 @@ A saved tokenizer is a directory: tokenizer.json (kind, sizes, features) and arr
 import dataclasses
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +17,8 @@ import numpy as np
 from bark_jax.config import from_dict, to_dict
 from bark_jax.preparation.corpus import Phone
 from bark_jax.preparation.semantic_features import FeatureConfig, features, stack_context
+from bark_jax.runtime.directories import replacing_directory
+from bark_jax.runtime.files import read_json
 
 FORMAT = "bark_jax_semantic_tokenizer/1"
 CONFIG_FILE, ARRAYS_FILE = "tokenizer.json", "arrays.npz"
@@ -181,18 +181,11 @@ def save_tokenizer(directory: Path, tokenizer: KMeansTokenizer | PhoneTokenizer)
     """
     if directory.exists():
         raise FileExistsError(f"{directory} is there already")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = directory.with_name(f".{directory.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a killed run
-    partial.mkdir()
-    try:
+    with replacing_directory(directory) as partial:
         settings, arrays = tokenizer.state()
         np.savez(partial / ARRAYS_FILE, allow_pickle=False, **arrays)
         content = {"format": FORMAT, "kind": tokenizer.kind, **settings}
         (partial / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, directory)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def load_tokenizer(directory: Path) -> KMeansTokenizer | PhoneTokenizer:
@@ -206,7 +199,7 @@ def load_tokenizer(directory: Path) -> KMeansTokenizer | PhoneTokenizer:
     if not path.is_file():
         raise FileNotFoundError(f"{directory} is not a semantic tokenizer: it has no {CONFIG_FILE}")
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = read_json(path)
         if (found := settings["format"]) != FORMAT:
             raise ValueError(f"it has format {found!r}; this version reads {FORMAT!r}")
         with np.load(directory / ARRAYS_FILE, allow_pickle=False) as arrays:

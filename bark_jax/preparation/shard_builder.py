@@ -6,6 +6,7 @@ OUT/progress/keep/…                  what moves into OUT at the end, such as a
 OUT/skipped.jsonl, OUT/manifest.json written at the end, when progress/ is removed
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -15,8 +16,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-
-import filelock
 
 from bark_jax.config import from_dict, to_dict
 from bark_jax.data.manifest import (
@@ -30,10 +29,11 @@ from bark_jax.data.manifest import (
 )
 from bark_jax.data.records import Record, write_shards
 from bark_jax.preparation.corpus import Skipped
-from bark_jax.runtime.files import replacing, write_json
+from bark_jax.runtime.files import read_json, replacing, write_json
+from bark_jax.runtime.locks import LOCK_FILES, held_alone
 
 PROGRESS_DIR, KEEP_DIR, SETTINGS_FILE = "progress", "keep", "settings.json"
-SKIPPED_FILE, LOCK_FILE = "skipped.jsonl", ".lock"
+SKIPPED_FILE = "skipped.jsonl"
 T = TypeVar("T")
 
 
@@ -85,28 +85,21 @@ class ShardBuilder:
         self.out = out
         self._settings = json.loads(json.dumps(settings))
         self._progress = out / PROGRESS_DIR
-        self._lock = filelock.FileLock(out / LOCK_FILE, blocking=False)
+        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> "ShardBuilder":
-        """Raises ValueError if `out` holds something else, OSError if another run has it."""
+        """Raises ValueError if `out` holds something else, InUseError if another run has it."""
         self.out.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire()
-        except filelock.Timeout:
-            raise OSError(f"another run is writing to out={str(self.out)!r}") from None
-        try:
+        with contextlib.ExitStack() as held:
+            held.enter_context(held_alone(self.out))
             self._check_settings()
-        except BaseException:
-            self.__exit__()
-            raise
-        for path in self.out.glob(".*.partial"):  # of a killed run
-            path.unlink()
+            for path in self.out.glob(".*.partial"):  # of a killed run
+                path.unlink()
+            self._held = held.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
-        if not self._progress.is_dir():
-            (self.out / LOCK_FILE).unlink(missing_ok=True)
+        self._held.close()
 
     def kept(self, name: str) -> Path:
         """The place of something that belongs to the data beside the shards, there or not yet."""
@@ -158,7 +151,7 @@ class ShardBuilder:
         shards: list[Shard] = []
         left_out = [dataclasses.asdict(each) for each in skipped]
         for chunk in chunks:
-            note = json.loads(self._note(chunk).read_text(encoding="utf-8"))
+            note = read_json(self._note(chunk))
             counts[chunk.split].update(note["counts"])
             left_out += note["skipped"]
             shards += [from_dict(Shard, shard) for shard in note["shards"]]
@@ -196,9 +189,9 @@ class ShardBuilder:
         if manifest is not None:
             there = manifest.settings
         elif path.is_file():
-            there = json.loads(path.read_text(encoding="utf-8"))
+            there = read_json(path)
         else:
-            ours = {LOCK_FILE, PROGRESS_DIR, SKIPPED_FILE}
+            ours = {PROGRESS_DIR, SKIPPED_FILE, *LOCK_FILES}
             if strangers := sorted({each.name for each in self.out.iterdir()} - ours):
                 raise ValueError(
                     f"out={str(self.out)!r} holds other things: {strangers[:3]}; want a new folder"

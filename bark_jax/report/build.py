@@ -9,8 +9,6 @@ spectrograms/KEY.png
 import dataclasses
 import datetime
 import json
-import os
-import shutil
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,8 @@ from bark_jax import __version__
 from bark_jax.evaluation.spectrogram import save_spectrogram
 from bark_jax.report.columns import Columns, columns_of
 from bark_jax.report.labels import label_of
+from bark_jax.runtime.directories import replacing_directory
+from bark_jax.runtime.files import read_json
 from bark_jax.sweeps.point_files import AUDIO_FILE, METRICS_FILE
 from bark_jax.sweeps.results import Row, gather, write_results
 
@@ -34,18 +34,18 @@ def build(sweep_dir: Path, out: Path | None = None) -> Path:
       out: where the report goes; `sweep_dir/report` if not given.
     Raises:
       ValueError: there are no results, or `out` exists and is not a report.
+      InUseError: another process is writing it.
     """
     rows = gather(sweep_dir) if sweep_dir.is_dir() else []
     if not rows:
         raise ValueError(f"{sweep_dir} holds no results of a sweep: no */{METRICS_FILE}")
     out = out or sweep_dir / "report"
-    if out.exists() and not (out / "data.js").is_file():
-        raise ValueError(f"{out} is there and is not a report: choose another place")
-    write_results(sweep_dir, rows)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
+    with replacing_directory(out) as partial:
+        if out.exists() and not (out / "data.js").is_file():
+            raise ValueError(f"{out} is there and is not a report: choose another place")
+        write_results(sweep_dir, rows)
         for folder in ("audio", "spectrograms"):
-            (partial / folder).mkdir(parents=True)
+            (partial / folder).mkdir()
         for row in tqdm(rows, unit="point", disable=None):
             if row["status"] == "done":
                 _copy_sound(sweep_dir / row["folder"] / AUDIO_FILE, row["folder"], partial)
@@ -53,10 +53,6 @@ def build(sweep_dir: Path, out: Path | None = None) -> Path:
             (partial / asset.name).write_bytes(asset.read_bytes())
         content = json.dumps(_data(sweep_dir, rows), ensure_ascii=True, allow_nan=False)
         (partial / "data.js").write_text(f"window.REPORT = {content};\n")
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out / "index.html"
 
 
@@ -91,7 +87,7 @@ def _provenance(sweep_dir: Path, rows: list[Row]) -> list[dict[str, Any]]:
     for row in rows:
         if row["status"] == "done":
             path = sweep_dir / row["folder"] / METRICS_FILE
-            each = json.loads(path.read_text(encoding="utf-8"))["provenance"]
+            each = read_json(path)["provenance"]
             if each not in found:
                 found.append(each)
     return found

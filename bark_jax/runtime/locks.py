@@ -9,30 +9,43 @@ from pathlib import Path
 
 import filelock
 
+LOCK_FILES = (".lock", ".holder")  # inside a directory that is held
 
-class InUseError(RuntimeError):
+
+class InUseError(OSError):
     """Another process is at work there; the message says which."""
 
 
 @contextlib.contextmanager
-def held_alone(path: Path) -> Iterator[None]:
-    """Holds `path` for this process, by a lock beside it that the system drops with the process.
+def held_alone(path: Path, what: Path | None = None) -> Iterator[None]:
+    """Holds a directory or file for this process, by a lock that the system drops with it.
 
+    The lock lies inside a directory, and beside a file, which need not be there; afterwards it is
+    gone.
+
+    Args:
+      what: named in the error in place of `path`.
     Raises:
       InUseError: another process holds it.
     """
-    holder = path.with_name(f".{path.name}.holder")  # apart: who tries a lock empties its file
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    folder, name = (path, "") if path.is_dir() else (path.parent, f".{path.name}")
+    # two, because who tries a lock empties its file
+    file, holder = (folder / f"{name}{suffix}" for suffix in LOCK_FILES)
+    lock = filelock.FileLock(file, timeout=0)
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise InUseError(f"{path} is in use by {_read(holder)}: wait for it, or stop it") from None
+        raise InUseError(
+            f"{what or path} is in use by {_read(holder)}: wait for it, or stop it"
+        ) from None
     try:
         now = datetime.datetime.now().isoformat(sep=" ", timespec="seconds")
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {now}")
         yield
     finally:
         holder.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            file.unlink()  # while it is held: who waits for it notices, and makes a new one
         lock.release()
 
 

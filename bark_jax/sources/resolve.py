@@ -125,7 +125,7 @@ def _download(repo: HubRepo) -> Path:
 
 def _fetch_shards(repo: HubRepo, name: str) -> Path | None:
     """Fetches all weight files that an index names; returns the index, if there is one."""
-    from conversion.huggingface import weight_map
+    from bark_jax.conversion.huggingface import weight_map
 
     if index := repo.fetch(name):
         for shard in set(weight_map(index).values()):

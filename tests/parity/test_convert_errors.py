@@ -18,6 +18,7 @@ from bark_jax import checkpoint
 from bark_jax.cli.command import main as bark_jax_command
 from bark_jax.conversion import convert as convert_module
 from bark_jax.conversion.convert import convert
+from bark_jax.conversion.export import export
 from tests.parity.reference import CODEC_FILE
 from tests.parity.sources import edited, linked, refuse
 
@@ -196,11 +197,28 @@ def test_existing_output_is_refused(hf_folder, tmp_path):
     (out / "thesis.txt").write_text("mine")
     for overwrite, match in (
         (False, "exists already; --overwrite"),
-        (True, "holds no config.json"),
+        (True, "this command did not write what is there"),
     ):
         with pytest.raises(FileExistsError, match=match):
             convert(hf_folder, out, overwrite=overwrite, progress=False)
     assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+
+
+def test_what_is_read_or_not_ours_is_never_replaced(hf_folder, hf_model, tmp_path):
+    source = linked(hf_folder, tmp_path / "around" / "source")
+    config = (source / "config.json").read_bytes()
+    with pytest.raises(ValueError, match=r"holds what is read, .*: choose another place"):
+        convert(source, source, overwrite=True, progress=False)
+    with pytest.raises(FileExistsError, match="did not write what is there"):
+        convert(hf_folder, source, overwrite=True, progress=False)
+    shutil.copy(hf_model / "config.json", source.parent)  # a model of ours around the source
+    with pytest.raises(ValueError, match="holds what is read"):
+        convert(source, source.parent, overwrite=True, progress=False)
+    with pytest.raises(ValueError, match="holds what is read"):
+        export(hf_model, hf_model, format="hf", overwrite=True)
+    with pytest.raises(FileExistsError, match="did not write what is there"):
+        export(hf_model, source.parent, format="hf", overwrite=True)
+    assert (source / "config.json").read_bytes() == config
 
 
 def test_unknown_options(hf_folder, tmp_path):

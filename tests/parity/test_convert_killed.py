@@ -6,7 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-import filelock
 import pytest
 
 if importlib.util.find_spec("bark") is None:
@@ -14,6 +13,7 @@ if importlib.util.find_spec("bark") is None:
 
 from bark_jax import checkpoint
 from bark_jax.conversion.convert import convert
+from bark_jax.runtime.locks import InUseError, held_alone
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 120
@@ -49,7 +49,7 @@ def test_a_killed_conversion_looks_unfinished_and_is_cleared(suno_folder, tmp_pa
 def test_two_conversions_to_one_place(suno_folder, tmp_path):
     (tmp_path / ".model.partial").mkdir()
     with (
-        filelock.FileLock(tmp_path / ".model.partial" / "lock"),
-        pytest.raises(FileExistsError, match=r"another process is writing .*model"),
+        held_alone(tmp_path / ".model.partial"),
+        pytest.raises(InUseError, match=r"/model is in use by process"),
     ):
         convert(suno_folder, tmp_path / "model", progress=False)

@@ -13,6 +13,7 @@ from bark_jax.data.records import Record, open_source
 from bark_jax.preparation import shard_builder
 from bark_jax.preparation.corpus import Skipped
 from bark_jax.preparation.shard_builder import ShardBuilder, plan_chunks
+from bark_jax.runtime.locks import InUseError
 from tests import tiny
 
 SPEC = TokenSpec.of(tiny.CONFIG, tiny.make_bark().runner.tokenizer)
@@ -139,7 +140,7 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
 
 
 def test_two_runs_cannot_share_a_folder(tmp_path):
-    with ShardBuilder(tmp_path, SETTINGS), pytest.raises(OSError, match="another run is writing"):
+    with ShardBuilder(tmp_path, SETTINGS), pytest.raises(InUseError, match="in use by process"):
         build(tmp_path)
 
 

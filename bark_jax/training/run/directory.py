@@ -10,11 +10,11 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
 import yaml
 
 from bark_jax.config import to_dict
 from bark_jax.runtime.files import replacing
+from bark_jax.runtime.locks import held_alone
 from bark_jax.training.run.settings import FREE, FinetuneSettings
 
 CONFIG_FILE = "config.yaml"
@@ -28,19 +28,16 @@ def open_run(settings: FinetuneSettings) -> Iterator[Path]:
 
     Raises:
       ValueError: it holds a run with other settings; names them.
-      RuntimeError: another process is at work in it.
+      InUseError: another process is at work in it.
     """
     out = Path(settings.out).expanduser().resolve()
     out.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(out / ".lock", timeout=0):
-            _check_same_run(out / CONFIG_FILE, settings)
-            _write(out / CONFIG_FILE, yaml.safe_dump(_plain(settings), sort_keys=False))
-            if not (out / ID_FILE).is_file():
-                _write(out / ID_FILE, secrets.token_hex(4))
-            yield out
-    except filelock.Timeout as error:
-        raise RuntimeError(f"out={settings.out}: another process is at work there") from error
+    with held_alone(out):
+        _check_same_run(out / CONFIG_FILE, settings)
+        _write(out / CONFIG_FILE, yaml.safe_dump(_plain(settings), sort_keys=False))
+        if not (out / ID_FILE).is_file():
+            _write(out / ID_FILE, secrets.token_hex(4))
+        yield out
 
 
 def _check_same_run(path: Path, settings: FinetuneSettings) -> None:

@@ -1,5 +1,6 @@
 """From a run to a model directory: the trained stage, and all else from the initial model."""
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from bark_jax import __version__
 from bark_jax.checkpoint import load_config, load_source, save_config, save_stage
 from bark_jax.config import STAGES
 from bark_jax.params import Params
+from bark_jax.runtime.directories import place_beside, replacing_directory
 from bark_jax.training.run.mesh import wait_for_all
 
 
@@ -29,28 +31,22 @@ def export_model(
       OSError: it cannot be written; an earlier export stays.
     """
     is_first = jax.process_index() == 0
-    partial = out.with_name(f"{out.name}.partial")
-    try:
+    with (
+        replacing_directory(out) if is_first else contextlib.nullcontext(place_beside(out)) as made
+    ):
         if is_first:
-            _copy_rest(init, partial, stage)
+            _copy_rest(init, made, stage)
         wait_for_all("export begun")
-        save_stage(partial, stage, jax.tree.map(np.asarray, params))
+        save_stage(made, stage, jax.tree.map(np.asarray, params))
         if is_first:
-            save_config(partial, load_config(init), _source(init, stage, trained))
-            shutil.rmtree(out, ignore_errors=True)
-            partial.rename(out)
-        wait_for_all("export done")
-    finally:
-        if is_first:
-            shutil.rmtree(partial, ignore_errors=True)
+            save_config(made, load_config(init), _source(init, stage, trained))
+    wait_for_all("export done")
 
 
-def _copy_rest(init: Path, partial: Path, stage: str) -> None:
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+def _copy_rest(init: Path, made: Path, stage: str) -> None:
     for part in (*STAGES, "tokenizer", "voices"):
         if part != stage and (init / part).is_dir():
-            shutil.copytree(init / part, partial / part)
+            shutil.copytree(init / part, made / part)
 
 
 def _source(init: Path, stage: str, trained: dict[str, Any]) -> dict[str, Any]:
