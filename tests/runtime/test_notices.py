@@ -9,14 +9,13 @@ import pytest
 from bark_jax.runtime.notices import logging_left_alone, warn, warnings_in_one_line
 
 
-@pytest.fixture
-def root(monkeypatch):
-    """The root logger, without the handlers of the tests."""
+def without_a_log(monkeypatch):
+    """Takes the handlers of the tests away; called in the test, for pytest sets them up last."""
     monkeypatch.setattr(logging.root, "handlers", [])
-    return logging.root
 
 
-def test_without_a_log_a_warning_is_said_once(root, capsys):
+def test_without_a_log_a_warning_is_said_once(monkeypatch, capsys):
+    without_a_log(monkeypatch)
     with pytest.warns(UserWarning, match="mind the gap") as warned:
         warn("mind the gap")
     assert len(warned) == 1 and warned[0].filename == __file__
@@ -36,7 +35,8 @@ def test_a_program_shows_it_in_one_line(capsys):
     assert capsys.readouterr().err == "bark-jax: mind the gap\n"
 
 
-def test_absl_does_not_set_up_the_log(root):
+def test_absl_does_not_set_up_the_log(monkeypatch):
+    without_a_log(monkeypatch)
     with logging_left_alone():
         absl.logging.warning("a message")
-    assert root.handlers == []
+    assert logging.root.handlers == []
