@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from bark_jax import checkpoint
 from bark_jax.config import STAGES, BarkConfig
 from bark_jax.runtime.execution import DTypes, Execution
+from bark_jax.runtime.forks import check_not_forked
 from bark_jax.runtime.placement import StageParams
 from bark_jax.runtime.sharding import checked_mesh, sharding_of
 from bark_jax.sources.resolve import resolve_model
@@ -31,6 +32,7 @@ def load(
     offload: bool,
 ) -> tuple[StageRunner, VoiceLibrary]:
     """See `Bark.from_pretrained`. Parameters are read when their stage first runs."""
+    check_not_forked()
     folders = _stage_folders(source, revision=revision, local_files_only=local_files_only)
     if mesh is not None:
         mesh = checked_mesh(mesh)

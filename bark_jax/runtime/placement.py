@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from bark_jax.params import Params
+from bark_jax.runtime.forks import check_not_forked
 
 
 @dataclasses.dataclass
@@ -24,6 +25,7 @@ class StageParams:
 
     @contextlib.contextmanager
     def on_device(self) -> Iterator[Params]:
+        check_not_forked()
         kept = self._kept
         if kept is None:
             kept = self.load()
