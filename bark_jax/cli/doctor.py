@@ -25,6 +25,11 @@ VARIABLES = (
     "XLA_PYTHON_CLIENT_MEM_FRACTION", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT",
     "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES",
 )  # fmt: skip
+VARIABLE_OF = {
+    "models": "XDG_CACHE_HOME",
+    "compiled programs": "XDG_CACHE_HOME or JAX_COMPILATION_CACHE_DIR",
+    "Hugging Face": "HF_HOME",
+}
 Report = dict[str, Any]
 
 
@@ -42,6 +47,7 @@ def examine() -> Report:
     """Everything that the report says, as plain data."""
     devices, error = find_devices()
     warnings = [f"jax does not work: {error}"] if error else []
+    caches = find_caches()
     return {
         "bark_jax": __version__,
         "python": platform.python_version(),
@@ -49,11 +55,16 @@ def examine() -> Report:
         "versions": {name: version_of(name) for name in PACKAGES},
         "devices": devices,
         "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
-        "caches": find_caches(),
+        "caches": caches,
         "default_model": default_model(),
         "models": find_models(),
         "voices": find_voices(),
-        "warnings": warnings + warn_of_devices(devices) + warn_of_versions(),
+        "warnings": [
+            *warnings,
+            *warn_of_devices(devices),
+            *warn_of_versions(),
+            *warn_of_caches(caches),
+        ],
     }
 
 
@@ -89,10 +100,10 @@ def version_of(package: str) -> str | None:
 
 
 def find_caches() -> dict[str, Report]:
-    """Path and size of each place where files are kept between runs."""
+    """Path and size of each place where files are kept between runs, and whether it can be used."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from bark_jax.runtime.paths import cache_path
+    from bark_jax.runtime.paths import cache_path, why_unusable
     from bark_jax.sources.suno_downloads import suno_folder
 
     places = {
@@ -104,7 +115,11 @@ def find_caches() -> dict[str, Report]:
         "Suno's downloads": suno_folder(),
     }
     return {
-        name: {"path": str(path), "bytes": size_of(path) if path.is_dir() else None}
+        name: {
+            "path": str(path),
+            "bytes": size_of(path) if path.is_dir() else None,
+            "problem": None if name == "Suno's downloads" else why_unusable(path),  # only read
+        }
         for name, path in places.items()
     }
 
@@ -181,6 +196,15 @@ def warn_of_versions() -> list[str]:
         for each in wanted
         if (each.marker is None or each.marker.evaluate())
         and not ((found := version_of(each.name)) and each.specifier.contains(found, True))
+    ]
+
+
+def warn_of_caches(caches: dict[str, Report]) -> list[str]:
+    """Places where nothing can be kept."""
+    return [
+        f"nothing can be kept in the cache of {name}: {each['problem']}; set {VARIABLE_OF[name]}"
+        for name, each in caches.items()
+        if each["problem"]
     ]
 
 

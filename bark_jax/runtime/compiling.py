@@ -6,12 +6,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 
 from bark_jax.runtime.execution import Execution
-from bark_jax.runtime.paths import cache_path
+from bark_jax.runtime.notices import warn
+from bark_jax.runtime.paths import CHOOSE, cache_path, why_unusable
 from bark_jax.runtime.platforms import Options, Platform
 
 CACHE_SWITCH = "BARK_JAX_COMPILE_CACHE"  # environment variable; "off" switches the cache off
@@ -89,15 +91,32 @@ def _notice(module: str) -> Iterator[None]:
 def enable_cache() -> None:
     """Keeps compiled programs in a per-user directory, unless the user has chosen otherwise.
 
-    The directory is never shared: whoever can write to it can run code in this process.
+    The directory is never shared: whoever can write to it can run code in this process. Where no
+    file can be kept, a warning says so once, and every run compiles anew.
     """
     if os.environ.get(CACHE_SWITCH, "").lower() in ("off", "0", "false"):
         return
-    if _cache_in_use() is None:
-        directory = cache_path("compiled")
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        jax.config.update("jax_compilation_cache_dir", str(directory))
+    chosen, own = _cache_in_use(), cache_path("compiled")
+    is_bucket = chosen is not None and "://" in chosen
+    if chosen is not None and (is_bucket or _can_keep(Path(chosen).absolute())):
+        return
+    if _can_keep(own):
+        own.mkdir(parents=True, exist_ok=True, mode=0o700)
+        jax.config.update("jax_compilation_cache_dir", str(own))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    else:
+        jax.config.update("jax_compilation_cache_dir", None)  # or JAX warns of every program
+
+
+@functools.cache  # one warning for each folder
+def _can_keep(directory: Path) -> bool:
+    problem = why_unusable(directory)
+    if problem:
+        warn(
+            f"compiled programs cannot be kept in {directory}: {problem}; {CHOOSE}, or "
+            f"{CACHE_SWITCH}=off"
+        )
+    return problem is None
 
 
 def _cache_in_use() -> str | None:

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import filelock
 import platformdirs
 
+CHOOSE = "set XDG_CACHE_HOME to a folder of yours"
 PACKAGE = Path(__file__).parents[1]
 NANO = PACKAGE / "assets" / "nano"  # the model that ships in the package
 
@@ -20,7 +22,43 @@ def configs() -> Path:
 
 def cache_path(*parts: str) -> Path:
     """A path below this user's cache directory (`$XDG_CACHE_HOME/bark_jax` where that is set)."""
-    return platformdirs.user_cache_path("bark_jax", appauthor=False).joinpath(*parts)
+    try:
+        home = platformdirs.user_cache_path("bark_jax", appauthor=False)
+    except RuntimeError:  # this user has no home
+        home = Path("~", "bark_jax")  # no absolute path: `why_unusable`
+    return home.joinpath(*parts)
+
+
+def why_unusable(directory: Path) -> str | None:
+    """Why no file could be kept in a folder, which need not exist yet; None if one could.
+
+    Leaves nothing behind.
+    """
+    if not directory.is_absolute():
+        return "there is no home folder"
+    try:
+        with tempfile.TemporaryFile(dir=directory):
+            return None
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if directory.parent != directory and not os.path.lexists(directory):
+            return why_unusable(directory.parent)
+        problem = error
+    except OSError as error:
+        problem = error
+    return f"{directory} takes no files ({problem.strerror})"
+
+
+def check_cache(directory: Path) -> None:
+    """Raises OSError where nothing could be kept; says how to choose another place."""
+    if problem := why_unusable(directory):
+        raise OSError(f"cannot make {directory}: {problem}; {CHOOSE}")
+
+
+def build_in_cache(directory: Path, build: Callable[[Path], object]) -> Path:
+    """`build_once` below `cache_path`; raises OSError as `check_cache` does."""
+    if not directory.is_dir():
+        check_cache(directory)
+    return build_once(directory, build)
 
 
 def build_once(directory: Path, build: Callable[[Path], object]) -> Path:

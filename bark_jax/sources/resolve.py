@@ -28,7 +28,7 @@ from bark_jax.checkpoint import (
     save_config,
 )
 from bark_jax.config import STAGES
-from bark_jax.runtime.paths import NANO, build_once, cache_path
+from bark_jax.runtime.paths import NANO, build_in_cache, cache_path
 from bark_jax.sources.hub import HubRepo, ModelNotFoundError
 from bark_jax.sources.untrained import ensure_untrained
 from bark_jax.text import SETTINGS_FILE
@@ -93,8 +93,10 @@ def _from_hub(repo: HubRepo, progress: bool) -> Path:
     pinned = dataclasses.replace(repo, revision=commit)
     if is_model(config.parent):
         return pinned.fetch_all(OUR_FILES)
-    model = build_once(home / commit, lambda out: _convert_repo(pinned, out, progress))
-    ref.write_text(commit)
+    model = build_in_cache(home / commit, lambda out: _convert_repo(pinned, out, progress))
+    with contextlib.suppress(OSError):  # it serves where the hub's cache is gone, and may be absent
+        if not ref.is_file() or ref.read_text() != commit:
+            ref.write_text(commit)
     return model
 
 
@@ -146,7 +148,7 @@ def _from_directory(directory: Path, progress: bool) -> Path:
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     key = hashlib.sha256(repr((directory.resolve(), stats)).encode()).hexdigest()[:16]
     out = cache_path(*CONVERTED, f"{directory.resolve().name}-{key}")
-    return build_once(out, lambda out: _convert(directory, out, progress))
+    return build_in_cache(out, lambda out: _convert(directory, out, progress))
 
 
 def _convert(source: Path, out: Path, progress: bool) -> None:

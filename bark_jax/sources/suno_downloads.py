@@ -5,7 +5,7 @@ from pathlib import Path
 
 import huggingface_hub
 
-from bark_jax.runtime.paths import cache_path
+from bark_jax.runtime.paths import cache_path, check_cache
 
 VOCABULARY_REPOS = ("bert-base-multilingual-cased", "google-bert/bert-base-multilingual-cased")
 CODEC = "encodec_24khz-d7cc33bc.th"
@@ -37,7 +37,9 @@ def suno_downloads(small: bool) -> Path | None:
     if None in files.values():
         return None
     folder = cache_path("suno-downloads", "small" if small else "large")
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        check_cache(folder)
+        folder.mkdir(parents=True)
     for name, path in files.items():
         link = folder / name
         if path and not (link.is_symlink() and link.readlink() == path):
@@ -47,4 +49,4 @@ def suno_downloads(small: bool) -> Path | None:
 
 
 def _cache_home() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))

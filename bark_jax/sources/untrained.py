@@ -22,7 +22,7 @@ from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
 from bark_jax.params import Params, flatten, unflatten
 from bark_jax.runtime.execution import Execution
-from bark_jax.runtime.paths import build_once, cache_path
+from bark_jax.runtime.paths import build_in_cache, cache_path
 from bark_jax.text import VOCAB_FILE
 
 VERSION = 1  # raise it when the model changes
@@ -34,7 +34,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 def ensure_untrained() -> Path:
     """The directory of the untrained model, made in the per-user cache at the first call."""
     name = f"untrained-{VERSION}-{FORMAT.replace('/', '-')}"
-    return build_once(cache_path("models", name), write_untrained)
+    return build_in_cache(cache_path("models", name), write_untrained)
 
 
 def write_untrained(directory: Path) -> None:

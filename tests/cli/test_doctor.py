@@ -53,6 +53,18 @@ def test_the_report_for_programs(capsys):
     assert report["models"] == [PACKAGED] and report["voices"][str(NANO)] == 2
 
 
+def test_caches_that_take_no_files_are_reported(empty_caches, monkeypatch, capsys):
+    place = empty_caches / "file"
+    place.touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+    assert cli.main(["doctor"]) == 0
+    told = capsys.readouterr().out.partition("\nwarnings\n")[2]
+    reason = f"{place} takes no files (Not a directory)"
+    assert f"nothing can be kept in the cache of models: {reason}; set XDG_CACHE_HOME\n" in told
+    assert f"cache of compiled programs: {reason}; set XDG_CACHE_HOME or JAX_COMP" in told
+    assert "cache of Hugging Face" not in told
+
+
 def test_wrong_usage(capsys):
     with pytest.raises(SystemExit) as exit_:
         cli.main(["doctor", "--loud"])

@@ -106,6 +106,26 @@ def test_converted_model_needs_neither_hub_nor_its_cache(converted, server):
     assert (model / "config.json").stat().st_mtime_ns == stamp
 
 
+def test_using_a_converted_model_writes_nothing(converted, server):
+    model, *_ = converted
+    caches = server.home / "cache", server.home / "hf"
+
+    def state():
+        return [(p, p.stat().st_mtime_ns) for cache in caches for p in sorted(cache.rglob("*"))]
+
+    before = state()
+    steps = {"source": "suno/tiny"}, {"source": "suno/tiny", "local_files_only": True}
+    assert server.ask(*steps) == [str(model)] * 2
+    assert state() == before
+
+
+def test_a_cache_that_cannot_be_written_serves_what_it_has(converted, server):
+    model, *_ = converted
+    server.branches["suno/tiny", "v1"] = server.branches["suno/tiny", "main"]
+    (model.parent / "v1.ref").mkdir()  # whoever runs the test, no file can be written there
+    assert server.ask({"source": "suno/tiny", "revision": "v1"}) == [str(model)]
+
+
 def test_bin_is_converted_where_there_are_no_safetensors(converted, server):
     without = "import sys; sys.modules['torch'] = None\n"
     ((kind, message),) = server.ask({"source": "suno/bin"}, prelude=without)

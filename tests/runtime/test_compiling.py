@@ -142,9 +142,42 @@ def test_cache_is_the_users_own(cache_home):
 
 
 def test_a_choice_of_the_user_stays(cache_home):
-    jax.config.update("jax_compilation_cache_dir", "/somewhere/else")
-    compiling.enable_cache()
-    assert jax.config.jax_compilation_cache_dir == "/somewhere/else"
+    for chosen in (str(cache_home / "else"), "gs://bucket/folder"):
+        jax.config.update("jax_compilation_cache_dir", chosen)
+        compiling.enable_cache()
+        assert jax.config.jax_compilation_cache_dir == chosen
+    assert not list(cache_home.iterdir())
+
+
+def test_a_cache_that_takes_no_files_is_done_without(cache_home, monkeypatch):
+    place = cache_home / "file"  # whoever runs the test, no folder can be made below
+    place.touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+    jax.config.update("jax_compilation_cache_dir", None)
+    with pytest.warns(UserWarning, match="file takes no files .Not a dir.*; set XDG_CACHE") as told:
+        compiling.enable_cache()
+        compiling.enable_cache()
+    assert len(told) == 1
+    assert jax.config.jax_compilation_cache_dir is None
+
+
+def test_a_choice_that_takes_no_files_is_left_for_the_users_own(cache_home):
+    (cache_home / "file").touch()
+    jax.config.update("jax_compilation_cache_dir", str(cache_home / "file" / "mine"))
+    with pytest.warns(UserWarning, match="cannot be kept in .*mine: .*file takes no files") as told:
+        compiling.enable_cache()
+        compiling.enable_cache()
+    assert len(told) == 1
+    assert jax.config.jax_compilation_cache_dir == str(cache_home / "bark_jax" / "compiled")
+
+
+def test_without_a_home_nothing_is_kept(cache_home, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as it does where it knows none
+    monkeypatch.chdir(cache_home)
+    jax.config.update("jax_compilation_cache_dir", None)
+    with pytest.warns(UserWarning, match="there is no home folder; set XDG_CACHE_HOME"):
+        compiling.enable_cache()
     assert not list(cache_home.iterdir())
 
 

@@ -92,6 +92,13 @@ def test_cache_path_is_the_users(tmp_path, monkeypatch):
     assert cache_path("a", "b") == tmp_path / "bark_jax" / "a" / "b"
 
 
+def test_a_cache_that_takes_no_files_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"cannot make .*: .*file takes no files .*; set XDG_CACHE"):
+        ensure_untrained()
+
+
 def test_failed_build_leaves_nothing(tmp_path):
     def fail(path: Path) -> None:
         path.mkdir()
