@@ -113,14 +113,16 @@ def seeds_of(seed: Any, n_rows: int) -> list[int]:
 
 def as_rows(name: str, value: Any, ndim: int) -> tuple[list[Any], bool]:
     """The rows of `value`, arrays of `ndim` axes, and whether it was a batch of them."""
-    if isinstance(value, list | tuple) and any(np.ndim(row) == ndim for row in value):
-        return list(value), True
-    if np.ndim(value) == ndim + 1:
+    try:
+        if isinstance(value, list | tuple) and any(np.ndim(row) == ndim for row in value):
+            return list(value), True
+        axes = np.ndim(value)
+    except ValueError as error:  # lists of different lengths
+        raise ValueError(f"{name} is no array: {error}") from None
+    if axes == ndim + 1:
         return list(np.asarray(value)), True
-    if np.ndim(value) != ndim:
-        raise ValueError(
-            f"{name} has {np.ndim(value)} axes, want {ndim} (or a list of such arrays)"
-        )
+    if axes != ndim:
+        raise ValueError(f"{name} has {axes} axes, want {ndim} (or a list of such arrays)")
     return [value], False
 
 

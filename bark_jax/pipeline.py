@@ -17,6 +17,7 @@ from bark_jax.sampling_config import SamplingConfig
 from bark_jax.sources.voice_library import VoiceLibrary
 from bark_jax.stages.chain import generate
 from bark_jax.stages.checks import (
+    check_audio,
     check_coarse_context,
     check_codes,
     check_equal_codebooks,
@@ -373,9 +374,12 @@ class Bark:
         audio: Sequence[np.ndarray],
     ) -> list[np.ndarray]: ...
     def encode(self, audio: Any) -> np.ndarray | list[np.ndarray]:
-        """Audio (S,) at `sample_rate` to codes (8, ceil(S / 320)) int32; a list is a batch."""
+        """Audio (S,) at `sample_rate` to codes (8, ceil(S / 320)) int32; a list is a batch.
+
+        Samples are floats in -1 … 1, or integers (int8, uint8, int16, int32) of full scale.
+        """
         rows, is_list = as_rows("audio", audio, 1)
-        codes = self.runner.encode(rows)
+        codes = self.runner.encode([check_audio("audio", row) for row in rows])
         return codes if is_list else codes[0]
 
     def _batch(self, *, voice: Any, sampling: Sampling, **arguments: Any) -> Batch:

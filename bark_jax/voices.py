@@ -86,13 +86,21 @@ def save_voice(
     """Writes the original's uncompressed `.npz`, atomically.
 
     Raises:
-      VoiceError: `path` does not end in `.npz`.
+      VoiceError: `path` does not end in `.npz`, or an array could not be read back.
     """
     path = Path(path).expanduser()
     if path.suffix.lower() != ".npz":
         raise VoiceError(f"a voice file must end in .npz, got {path}")
+    arrays = [_whole(np.asarray(array)) for array in (semantic, coarse, fine)]
+    for key, array, shape in zip(KEYS, arrays, ("(N,)", "(Q, T)", "(Q, T)"), strict=True):
+        is_whole = np.issubdtype(array.dtype, np.integer)
+        if not (is_whole and array.ndim == len(shape.split()) and array.size and array.min() >= 0):
+            raise VoiceError(
+                f"{key} has dtype {array.dtype} and shape {array.shape}, want whole numbers >= 0 "
+                f"of shape {shape}, at least one"
+            )
     with replacing(path) as partial, partial.open("xb") as file:
-        np.savez(file, **dict(zip(KEYS, (semantic, coarse, fine), strict=True)))
+        np.savez(file, **dict(zip(KEYS, arrays, strict=True)))
 
 
 def _whole(array: np.ndarray) -> np.ndarray:

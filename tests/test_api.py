@@ -11,6 +11,7 @@ from bark_jax import api
 from bark_jax.config import STAGES
 from bark_jax.pipeline import Bark
 from bark_jax.sources.suno_downloads import CODEC, find_downloads, suno_downloads
+from bark_jax.voices import Voice
 
 VARIABLES = ("BARK_JAX_MODEL", "SUNO_USE_SMALL_MODELS", "SUNO_OFFLOAD_CPU", "TORCH_HOME")
 
@@ -250,17 +251,25 @@ def test_seeds_follow_numpys_generator(loaded):
 
 
 def test_save_as_prompt(tmp_path):
-    full = {key: np.arange(4) for key in ("semantic_prompt", "coarse_prompt", "fine_prompt")}
+    shapes = {"semantic_prompt": (4,), "coarse_prompt": (2, 6), "fine_prompt": (8, 6)}
+    full = {key: np.ones(shape, int) for key, shape in shapes.items()}
     api.save_as_prompt(str(tmp_path / "me.npz"), full)
     with np.load(tmp_path / "me.npz") as archive:
-        assert set(archive) == set(full) and (archive["fine_prompt"] == np.arange(4)).all()
+        assert set(archive) == set(full) and (archive["fine_prompt"] == np.ones((8, 6))).all()
     for path, value, message in (
         ("me.txt", full, "must end in .npz"),
         ("me.npz", [1], "must be a dict, got list"),
         ("me.npz", {"semantic_prompt": 1}, "lacks coarse_prompt, fine_prompt"),
+        ("new.npz", full | {"fine_prompt": np.ones((8, 6), object)}, "fine_prompt has dtype obj"),
+        ("new.npz", full | {"semantic_prompt": [0.5]}, "semantic_prompt has dtype float64"),
+        ("new.npz", full | {"coarse_prompt": [1, 2]}, r"has dtype int64 and shape \(2,\), want wh"),
+        ("new.npz", full | {"semantic_prompt": []}, r"shape \(0,\), want .* of shape"),
+        ("new.npz", full | {"coarse_prompt": [[-1]]}, "want whole numbers >= 0"),
     ):
         with pytest.raises(AssertionError, match=message):
-            api.save_as_prompt(path, value)  # type: ignore[arg-type]
+            api.save_as_prompt(tmp_path / path, value)  # type: ignore[arg-type]
+    assert os.listdir(tmp_path) == ["me.npz"]
+    Voice.load(tmp_path / "me.npz", api.TOKENS)
 
 
 def test_constants():

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
@@ -23,6 +24,7 @@ from bark_jax.generation import COMMENT_BYTES, Generation
 from bark_jax.loading import _merge_configs
 from bark_jax.runtime.execution import Execution
 from bark_jax.stages import runner, stream
+from bark_jax.stages.checks import check_audio
 from tests import tiny
 
 L = tiny.LAYOUT
@@ -518,11 +520,31 @@ def test_a_bad_row_of_a_batch_fails_before_any_work(bark, monkeypatch):
         ),
         ("decode", np.zeros((8, 3), int), {}, r"codes has shape \(8, 3\), want \(1 … 7, T\)"),
         ("decode", np.zeros((5, 0), int), {}, "codes is empty"),
+        ("decode", [[1, 2], [3]], {}, "codes is no array: .* inhomogeneous"),
+        ("decode", np.zeros((5, 2), object), {}, "codes has dtype object, want integers"),
+        ("encode", np.array([0.1, np.nan]), {}, "audio holds values that are not finite"),
+        ("encode", [np.zeros(3), np.array([0, -np.inf])], {}, "audio holds values that are not"),
+        ("encode", np.full(9, 1e38), {}, "audio holds values up to 1e.38, want samples in -1 … 1"),
+        ("encode", np.full(9, 32767.0), {}, "audio holds values up to 32767, want"),
+        ("encode", np.array([0.1, None]), {}, "audio has dtype object, want floats or one of int8"),
+        ("encode", np.zeros(9, int), {}, "audio has dtype int64, want floats or one of int8, uin"),
+        ("encode", np.zeros(9, complex), {}, "audio has dtype complex128, want"),
+        ("encode", np.zeros(0), {}, r"audio of row 0 has shape \(0,\), want"),
     ],
 )
 def test_stages_refuse(bark, stage, value, kwargs, message):
     with pytest.raises(ValueError, match=message):
         getattr(bark, stage)(value, **kwargs)
+
+
+def test_samples_as_integers_are_rescaled():
+    """What soundfile gives for one file in each of its formats."""
+    samples = np.array([-1.0, -0.5, 0.0, 0.25, 0.5])
+    for dtype, silence in ((np.int8, 0), (np.uint8, 128), (np.int16, 0), (np.int32, 0)):
+        full_scale = 2 ** (8 * np.dtype(dtype).itemsize - 1)
+        given = (samples * full_scale + silence).astype(dtype)
+        np.testing.assert_array_equal(check_audio("audio", given), samples.astype(np.float32))
+    assert check_audio("audio", jnp.asarray(samples, jnp.bfloat16)).dtype == np.float32
 
 
 def test_semantic_noise_of_the_wrong_shape_is_refused(bark):

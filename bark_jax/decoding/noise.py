@@ -90,7 +90,11 @@ def noise_of(
             raise ValueError(
                 f"noise of the {stage} stage has {len(row)} steps, row {index} may need {least}"
             )
-        if not np.isfinite(row).all():
+        if not np.can_cast(np.asarray(row).dtype, np.float64, "same_kind"):
+            raise ValueError(
+                f"noise of the {stage} stage has dtype {np.asarray(row).dtype}, want floats"
+            )
+        if not np.all(np.abs(row) <= np.finfo(np.float32).max):
             raise ValueError(f"noise of the {stage} stage is not finite in row {index}")
     steps = max(len(row) for row in injected)
     stacked = np.zeros((len(seeds), steps, *step_shape), np.float32)

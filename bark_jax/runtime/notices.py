@@ -7,8 +7,6 @@ import warnings
 from collections.abc import Iterator
 from types import FrameType
 
-PACKAGES = ("bark_jax", "conversion")
-
 
 def warn(message: str) -> None:
     """Warns of what is in the user's hands.
@@ -20,7 +18,7 @@ def warn(message: str) -> None:
     frame: FrameType | None = sys._getframe(1)
     logger = logging.getLogger(frame.f_globals["__name__"])
     level = 2
-    while frame and frame.f_globals["__name__"].partition(".")[0] in PACKAGES:
+    while frame and frame.f_globals["__name__"].partition(".")[0] == "bark_jax":
         frame, level = frame.f_back, level + 1
     warnings.warn(message, UserWarning, stacklevel=level)
     if logger.hasHandlers():

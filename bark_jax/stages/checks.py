@@ -3,9 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from bark_jax.config import TokenLayout
+
+# Formats of samples as integers, and the value that is silence.
+PCM_ZERO = {
+    np.dtype(np.int8): 0,
+    np.dtype(np.uint8): 128,
+    np.dtype(np.int16): 0,
+    np.dtype(np.int32): 0,
+}
+MOST_AMPLITUDE = 10.0  # of samples whose full scale is 1: 20 dB above it
 
 
 def check_ids(name: str, value: Any, limit: int) -> np.ndarray:
@@ -42,6 +52,25 @@ def check_equal_codebooks(name: str, rows: Sequence[np.ndarray]) -> None:
     if len(counts) > 1:
         listed = " and ".join(map(str, counts))
         raise ValueError(f"{name} rows have {listed} codebooks; want equally many in all rows")
+
+
+def check_audio(name: str, value: Any) -> np.ndarray:
+    """Samples (S,) as float32; integers are rescaled from the full scale of their format to 1."""
+    array = np.asarray(value)
+    if np.dtype(array.dtype) in PCM_ZERO:
+        zero, one = PCM_ZERO[array.dtype], 1 << (8 * array.dtype.itemsize - 1)
+        return (array.astype(np.float32) - np.float32(zero)) / np.float32(one)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        formats = ", ".join(map(str, PCM_ZERO))
+        raise ValueError(f"{name} has dtype {array.dtype}, want floats or one of {formats}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
+    if array.size and (loudest := float(np.abs(array).max())) > MOST_AMPLITUDE:
+        raise ValueError(
+            f"{name} holds values up to {loudest:g}, want samples in -1 … 1 (at most "
+            f"{MOST_AMPLITUDE:g}); divide by the full scale"
+        )
+    return array.astype(np.float32)
 
 
 def check_coarse_context(

@@ -66,6 +66,8 @@ def test_injected_noise_goes_to_its_row_and_step():
         ([np.zeros(3), np.zeros(3)], r"has shape \(3,\)"),
         ([np.zeros((4, 3)), np.zeros((3, 3))], "has 3 steps, row 1 may need 4"),
         ([np.zeros((4, 3)), np.full((4, 3), np.nan)], "noise of the coarse stage is not finite"),
+        ([np.zeros((4, 3)), np.full((4, 3), 1e39)], "coarse stage is not finite in row 1"),
+        ([np.zeros((4, 3), object)] * 2, "noise of the coarse stage has dtype object, want floats"),
     ],
 )
 def test_unfit_noise_is_refused(rows, message):

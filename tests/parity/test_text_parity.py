@@ -82,7 +82,6 @@ def test_random_text_gives_the_originals_tokens(tokenizers):
         assert ours.encode(text) == theirs.encode(text, add_special_tokens=False), ascii(text)
 
 
-@pytest.mark.filterwarnings("ignore:text is too long")
 @pytest.mark.parametrize("n_words", [1, 255, 256, 257, 700])
 def test_padded_ids_are_the_originals(tokenizers, monkeypatch, n_words):
     """The first 256 ids that the original gives its semantic model."""
