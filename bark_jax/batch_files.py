@@ -18,7 +18,8 @@ from bark_jax.numbers import as_whole
 from bark_jax.pipeline import Bark
 from bark_jax.runtime import lines as lines_io
 from bark_jax.runtime.locks import held_alone
-from bark_jax.sampling_config import SamplingConfig
+from bark_jax.sampling_config import SamplingConfig, recorded
+from bark_jax.stages.checks import check_processors
 from bark_jax.text import piece_ids
 
 FIELDS = ("text", "id", "voice", "seed", "sampling")
@@ -33,12 +34,13 @@ class Line:
     text: str
     voice: Any
     seed: int
-    sampling: dict[str, dict[str, Any]]  # every field of every stage
+    sampling: dict[str, dict[str, Any]]  # every field of every stage, as plain data
     problem: str | None = None  # why it cannot be spoken, as far as reading it could tell
 
     def content(self) -> dict[str, Any]:
         """What determines the audio, as plain data."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if k != "problem"}
+        fields = {k: v for k, v in dataclasses.asdict(self).items() if k != "problem"}
+        return {**fields, "sampling": recorded(self.sampling)}
 
     def key(self, model: str) -> str:
         """A hash of everything that determines the audio."""
@@ -70,7 +72,7 @@ def read_lines(path: Path, *, voice: Any, seed: int, sampling: SamplingConfig) -
     Raises:
       ValueError: there are no lines, or the file is not UTF-8.
     """
-    defaults = Line("", "", voice, seed, _values(sampling))
+    defaults = Line("", "", voice, seed, sampling.plain())
     lines: list[Line] = []
     taken: set[str] = set()
     is_json = path.suffix.lower() == ".jsonl"
@@ -102,7 +104,7 @@ def _line(raw: str, number: int, is_json: bool, defaults: Line, taken: Set[str])
             line,
             voice=fields.get("voice", line.voice),
             seed=seeds_of(as_whole(fields.get("seed", line.seed)), 1)[0],
-            sampling=line.sampling if own is None else _values(SamplingConfig.of(own)),
+            sampling=line.sampling if own is None else SamplingConfig.of(own).plain(),
         )
     except (TypeError, ValueError) as error:
         return dataclasses.replace(line, problem=f"line {number + 1}: {error}")
@@ -120,14 +122,6 @@ def _checked_id(name: str, taken: Set[str]) -> str:
     if (n_bytes := len(name.encode())) > MOST_ID_BYTES:
         raise ValueError(f"id={name!r} has {n_bytes} bytes, want at most {MOST_ID_BYTES}")
     return name
-
-
-def _values(sampling: SamplingConfig) -> dict[str, dict[str, Any]]:
-    """Every field of every stage, one value each."""
-    return {
-        stage: {name: column[0] for name, column in fields.items()}
-        for stage, fields in sampling.per_row(1).items()
-    }
 
 
 def speak_lines(
@@ -209,6 +203,7 @@ def problem_of(bark: Bark, line: Line) -> str | None:
     try:
         piece_ids(bark.runner.tokenizer, line.text, bark.config.tokens)
         bark.voices.resolve(line.voice)
+        check_processors(SamplingConfig.of(line.sampling).per_row(1), bark.config.tokens)
     except (ValueError, OSError) as error:
         return str(error)
     return None

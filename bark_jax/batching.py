@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bark_jax.numbers import is_whole, plain
-from bark_jax.sampling_config import Rows, SamplingConfig, rows_of
+from bark_jax.sampling_config import Rows, SamplingConfig, recorded, rows_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Batch:
             stage: {name: values[row] for name, values in fields.items()}
             for stage, fields in self.sampling.items()
         }
-        return {"voice": self.voice_names[row], "sampling": sampling}
+        return {"voice": self.voice_names[row], "sampling": recorded(sampling)}
 
 
 def seeds_of(seed: Any, n_rows: int) -> list[int]:

@@ -21,6 +21,7 @@ from bark_jax.stages.checks import (
     check_coarse_context,
     check_codes,
     check_equal_codebooks,
+    check_processors,
     check_semantic,
 )
 from bark_jax.stages.runner import StageRunner
@@ -385,4 +386,5 @@ class Bark:
     def _batch(self, *, voice: Any, sampling: Sampling, **arguments: Any) -> Batch:
         """Arguments of a call spread over its rows, with every voice found and checked."""
         batch = Batch.of(voice=voice, sampling=SamplingConfig.of(sampling), **arguments)
+        check_processors(batch.sampling, self.config.tokens)
         return batch.with_voices(self.voices.resolve)

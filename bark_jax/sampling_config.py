@@ -8,11 +8,65 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bark_jax.config import TRANSFORMERS, from_dict
-from bark_jax.numbers import is_finite, is_whole, plain
+from bark_jax.numbers import is_finite, is_whole
+from bark_jax.numbers import plain as plain_number
 
 T = TypeVar("T")
 PerRow = T | Sequence[T]
 Rows = Mapping[str, Sequence[Any]]  # field of a stage's sampling -> one value per row
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+    """The processors of one row, in their order; see `bark_jax.processors`."""
+
+    processors: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, value: Any) -> "Chain":
+        """From processors or their plain data, see `processors.plain`; None is none.
+
+        Raises:
+          ValueError: not a list; an unknown processor, or wrong arguments.
+        """
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, list | tuple | None):
+            raise ValueError(f"want a list of processors, got {value!r}")
+        if not value:
+            return cls()
+        from bark_jax.processors.plain import processor_of  # the command line need not wait for JAX
+
+        return cls(tuple(map(processor_of, value)))
+
+    def plain(self) -> list[dict[str, Any]]:
+        """As data that `of` takes again."""
+        if not self.processors:
+            return []
+        from bark_jax.processors.plain import plain_of
+
+        return list(map(plain_of, self.processors))
+
+
+def plain(value: Any) -> Any:
+    """A sampling value as plain data."""
+    return value.plain() if isinstance(value, Chain) else plain_number(value)
+
+
+def _settle(sampling: Any, stage: str) -> None:
+    """Makes processors of what was given as such, so that a list of them is not one per row."""
+    object.__setattr__(sampling, "processors", _chains(stage, sampling.processors))
+
+
+def _chains(stage: str, value: Any) -> Chain | list[Chain]:
+    """One chain for all rows from a list of processors, one per row from a list of lists."""
+    is_rows = isinstance(value, list | tuple) and any(
+        isinstance(row, list | tuple | Chain) for row in value
+    )
+    try:
+        return [Chain.of(row) for row in value] if is_rows else Chain.of(value)
+    except ValueError as error:
+        raise ValueError(f"sampling.{stage}.processors: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,6 +77,10 @@ class SemanticSampling:
     min_eos_p: PerRow[float | None] = 0.2  # end as soon as p(end of sequence) reaches this
     max_duration_s: PerRow[float | None] = None  # of the audio [s]
     allow_early_stop: PerRow[bool] = True  # False: run to the limit
+    processors: Any = ()  # before top_p and top_k: a list, or one list per row
+
+    def __post_init__(self) -> None:
+        _settle(self, "semantic")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,11 +88,19 @@ class CoarseSampling:
     temperature: PerRow[float] = 0.7
     top_k: PerRow[int | None] = None
     top_p: PerRow[float | None] = None
+    processors: Any = ()
+
+    def __post_init__(self) -> None:
+        _settle(self, "coarse")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FineSampling:
     temperature: PerRow[float] = 0.5
+    processors: Any = ()
+
+    def __post_init__(self) -> None:
+        _settle(self, "fine")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,6 +145,17 @@ class SamplingConfig:
         """
         return {stage: per_row(stage, getattr(self, stage), n_rows) for stage in TRANSFORMERS}
 
+    def plain(self) -> dict[str, dict[str, Any]]:
+        """Every field of every stage for one row, as plain data that `of` takes again.
+
+        Raises:
+          ValueError: as in `per_row`.
+        """
+        return {
+            stage: {name: plain(column[0]) for name, column in fields.items()}
+            for stage, fields in self.per_row(1).items()
+        }
+
 
 # field -> (allowed values in words; whether a value is allowed)
 _ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -88,6 +165,7 @@ _ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "min_eos_p": ("a number in 0 … 1, or None", lambda v: is_finite(v) and 0 <= v <= 1),
     "max_duration_s": ("a number >= 0, or None", lambda v: is_finite(v) and v >= 0),
     "allow_early_stop": ("True or False", lambda v: isinstance(v, bool)),
+    "processors": ("a list of processors", lambda v: isinstance(v, Chain)),
 }
 
 
@@ -109,9 +187,21 @@ def per_row(stage: str, sampling: Any, n_rows: int) -> dict[str, list[Any]]:
     spread: dict[str, list[Any]] = {}
     for field in dataclasses.fields(sampling):
         name = f"sampling.{stage}.{field.name}"
-        spread[field.name] = rows_of(name, plain(getattr(sampling, field.name)), n_rows)
+        spread[field.name] = rows_of(name, plain_number(getattr(sampling, field.name)), n_rows)
         allowed, is_allowed = _ALLOWED[field.name]
         for value in spread[field.name]:
             if not (value is None and "None" in allowed) and not is_allowed(value):
                 raise ValueError(f"{name}={value!r} is not allowed; want {allowed}")
     return spread
+
+
+def recorded(sampling: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Values of one row as plain data for the record: `processors` only where there are some."""
+    return {
+        stage: {
+            name: settled
+            for name, value in fields.items()
+            if (settled := plain(value)) or name != "processors"
+        }
+        for stage, fields in sampling.items()
+    }

@@ -20,6 +20,7 @@ ROOMS = [
     "bark_jax.numbers",
     "bark_jax.formulations",
     "bark_jax.runtime",
+    "bark_jax.processors",
     "bark_jax.tracking",
     "bark_jax.text",
     "bark_jax.sampling_config",

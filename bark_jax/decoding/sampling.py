@@ -1,10 +1,10 @@
-"""From logits to a token: filters, temperature, draw.
+"""From logits to a token: processors, temperature, draw.
 
 Source: suno-ai/bark @f4f32d4, bark/generation.py. The order is the original's: top_p, then top_k,
-both on the raw logits, then temperature, softmax and the draw.
+both on the raw logits, then temperature, softmax and the draw. A user's processors come before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.struct
@@ -12,14 +12,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bark_jax.processors.context import DrawContext
+from bark_jax.processors.filters import TopK, TopP, keep_likeliest
+from bark_jax.processors.rows import Step, apply_steps, steps_of
+
 
 @flax.struct.dataclass
 class Filter:
     """Sampling values of every row; traced, so that new values never recompile."""
 
     temperature_B: jax.Array  # 0 = argmax
-    top_k_B: jax.Array  # int32, OFF_K = off
-    top_p_B: jax.Array  # inf = off
+    top_k: TopK
+    top_p: TopP
+    steps: tuple[Step, ...] = ()  # the user's processors
 
     OFF_K = 2**31 - 1
 
@@ -28,34 +33,31 @@ class Filter:
         """From `sampling_config.per_row`; None switches a filter off."""
         rows = {**rows, "top_k": [k and min(k, cls.OFF_K) for k in rows["top_k"]]}
 
-        def column(name: str, off: Any, dtype: type) -> jax.Array:
-            return jnp.asarray(np.array([off if v is None else v for v in rows[name]], dtype))
+        def column(name: str, off: Any, dtype: type) -> Any:
+            return np.array([off if v is None else v for v in rows[name]], dtype)
 
         return cls(
             column("temperature", 0, np.float32),
-            column("top_k", cls.OFF_K, np.int32),
-            column("top_p", np.inf, np.float32),
+            TopK(column("top_k", cls.OFF_K, np.int32)),
+            TopP(column("top_p", np.inf, np.float32)),
+            steps_of([chain.processors for chain in rows["processors"]]),
         )
 
+    def take(self, rows: Sequence[int]) -> "Filter":
+        """The values of these rows only, for the same programs."""
+        return jax.tree.map(lambda leaf: leaf[np.asarray(rows)], self)
 
-def filter_logits(logits_BV: jax.Array, by: Filter) -> jax.Array:
-    """Sets the logits that top_p and top_k drop to -inf. Sorts only if some row needs it.
 
-    top_p keeps an id while the probabilities before it add up to at most top_p, so the id that
-    crosses the threshold stays. Ids whose logit ties with the last kept one stay as well.
+def filter_logits(
+    logits_BV: jax.Array, by: Filter, context: Callable[[], DrawContext]
+) -> jax.Array:
+    """Applies the user's processors, then the original's filters, which share one sort.
+
+    Args:
+      context: makes what the processors are called with, if there are any.
     """
-
-    def drop(logits_BV: jax.Array) -> jax.Array:
-        V = logits_BV.shape[-1]
-        sorted_BV = jnp.sort(logits_BV, axis=-1, descending=True)
-        share_BV = jnp.cumsum(jax.nn.softmax(sorted_BV), axis=-1)
-        kept_B = 1 + (share_BV[:, :-1] <= by.top_p_B[:, None]).sum(-1)
-        last_B = jnp.minimum(kept_B, by.top_k_B.clip(max=V)) - 1
-        threshold_B1 = jnp.take_along_axis(sorted_BV, last_B[:, None], axis=-1)
-        return jnp.where(logits_BV >= threshold_B1, logits_BV, -jnp.inf)
-
-    is_on = jnp.any(jnp.isfinite(by.top_p_B) | (by.top_k_B < logits_BV.shape[-1]))
-    return jax.lax.cond(is_on, drop, lambda logits_BV: logits_BV, logits_BV)
+    logits_BV = apply_steps(logits_BV, by.steps, context)
+    return keep_likeliest(logits_BV, (by.top_p, by.top_k))
 
 
 def draw(logits_BV: jax.Array, gumbel_BV: jax.Array, temperature_B: jax.Array) -> jax.Array:

@@ -1,12 +1,13 @@
 """Checks of a stage's input: a ValueError names the argument, what came and what is allowed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from bark_jax.config import TokenLayout
+from bark_jax.sampling_config import Chain, Rows
 
 # Formats of samples as integers, and the value that is silence.
 PCM_ZERO = {
@@ -91,3 +92,21 @@ def check_coarse_context(
             f"(max_history + window <= {layout.max_coarse_input})"
         )
     return {"max_history": max_history, "window": window}
+
+
+def check_processors(sampling: Mapping[str, Rows], layout: TokenLayout) -> None:
+    """Values of the processors of all stages and rows, as far as they have a `check(n_ids)`.
+
+    Args:
+      sampling: by stage; chains or their plain data.
+    """
+    for stage, rows in sampling.items():
+        n_ids = layout.codebook_size
+        if stage == "semantic":
+            n_ids = layout.semantic_vocab_size + 1  # the end token is the last
+        for value in {id(value): value for value in rows["processors"]}.values():
+            for processor in Chain.of(value).processors:
+                try:
+                    getattr(processor, "check", lambda n_ids: None)(n_ids)
+                except ValueError as error:
+                    raise ValueError(f"sampling.{stage}.processors: {error}") from error

@@ -20,6 +20,7 @@ from bark_jax.decoding.sampling import Filter, draw, filter_logits
 from bark_jax.models.binding import bind
 from bark_jax.models.gpt import GPT
 from bark_jax.params import Params
+from bark_jax.processors.context import DrawContext
 from bark_jax.runtime.compiling import jit
 from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.sharding import fetch, split_rows
@@ -71,6 +72,7 @@ def generate_coarse(
             n_done,
             n_steps,
             report,
+            _earlier(made_BN[:, :n_done], plans) if by.steps else None,
             cfg=cfg,
             execution=execution,
         )
@@ -101,6 +103,12 @@ def _contexts(
     return ids_BP, np.array(lengths, np.int32)
 
 
+def _earlier(made_BN: np.ndarray, plans: Sequence[CoarsePlan]) -> np.ndarray:
+    """What earlier segments drew, with room for any, so that all segments share a program."""
+    room = round_up(max(plan.n_tokens for plan in plans), 1024)
+    return np.pad(made_BN, [(0, 0), (0, room - made_BN.shape[1])])
+
+
 def _run_segment(
     params: Params,
     ids_BP: np.ndarray,
@@ -110,6 +118,7 @@ def _run_segment(
     n_done: int,
     n_steps: int,
     report: Callable[[int], None] | None,
+    earlier_BN: np.ndarray | None,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -119,11 +128,11 @@ def _run_segment(
     B, P = ids_BP.shape
     first = jnp.int32(n_done)
     sizes = cache_sizes(B, P, n_steps, execution.platform)
-    state = begin(params, ids_BP, length_B, by, noise, first, slots=sizes[0], **static)
+    state = begin(params, ids_BP, length_B, by, noise, first, earlier_BN, slots=sizes[0], **static)
     every = None if report is None else 32
     for until, slots in chunks(sizes, P, n_steps, every, execution.platform):
         state = dataclasses.replace(state, context=with_slots(state.context, slots))
-        state = advance(params, state, by, noise, first, jnp.int32(until), **static)
+        state = advance(params, state, by, noise, first, jnp.int32(until), earlier_BN, **static)
         if report is not None:
             jax.block_until_ready(state.n)
             report(n_done + until)
@@ -137,6 +146,7 @@ def _begin_fn(
     by: Filter,
     noise: Noise,
     first: jax.Array,
+    earlier_BN: jax.Array | None = None,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -149,7 +159,7 @@ def _begin_fn(
     # room for any segment, so that more of them share a program
     tokens_BN = jnp.zeros((len(ids_BP), cfg.tokens.max_coarse_input), jnp.int32)
     state = State(context, tokens_BN, jnp.int32(0))
-    return _append(model, out_BD, state, by, noise, first, cfg.tokens)
+    return _append(model, out_BD, state, by, noise, first, earlier_BN, cfg.tokens)
 
 
 def _continue_fn(
@@ -159,6 +169,7 @@ def _continue_fn(
     noise: Noise,
     first: jax.Array,
     until: jax.Array,
+    earlier_BN: jax.Array | None = None,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -169,9 +180,8 @@ def _continue_fn(
     def step(state: State) -> State:
         last_B = jax.lax.dynamic_index_in_dim(state.tokens_BN, state.n - 1, 1, keepdims=False)
         out_BD, context = read_token(model, last_B, state.context)
-        return _append(
-            model, out_BD, dataclasses.replace(state, context=context), by, noise, first, cfg.tokens
-        )
+        state = dataclasses.replace(state, context=context)
+        return _append(model, out_BD, state, by, noise, first, earlier_BN, cfg.tokens)
 
     return repeat(step, state, lambda state: state.n < until, execution.platform.block_steps)
 
@@ -187,13 +197,30 @@ def _append(
     by: Filter,
     noise: Noise,
     first: jax.Array,
+    earlier_BN: jax.Array | None,
     layout: TokenLayout,
 ) -> State:
-    """Draws one code for every row. Codebooks alternate; only ids of the current one are scored."""
+    """Draws one code for every row. Codebooks alternate; only ids of the current one are scored.
+
+    Args:
+      earlier_BN: ids that earlier segments drew, `first` of them; only processors look at them.
+    """
     step = first + state.n
     offset = layout.coarse_offset(0) + step % layout.n_coarse_codebooks * layout.codebook_size
-    logits_BV = filter_logits(model.logits(out_BD, offset, layout.codebook_size), by)
-    step_B = jnp.broadcast_to(step, logits_BV.shape[:1])
+    B, Q = len(out_BD), layout.n_coarse_codebooks
+
+    def context() -> DrawContext:
+        parts = [(earlier_BN, first), (state.tokens_BN, state.n)]
+        return DrawContext(
+            position_B=jnp.full(B, step // Q),
+            codebook=step % Q,
+            end_id=None,
+            parts=[(ids_BN, jnp.full(B, n)) for ids_BN, n in parts if ids_BN is not None],
+            first_id=offset,
+        )
+
+    logits_BV = filter_logits(model.logits(out_BD, offset, layout.codebook_size), by, context)
+    step_B = jnp.broadcast_to(step, (B,))
     gumbel_BV = noise.gumbel(step_B, (layout.codebook_size,))
     token_B = offset + draw(logits_BV, gumbel_BV, by.temperature_B)
     # a block of steps may run past the end: what it draws there is dropped

@@ -7,6 +7,7 @@ Differs: batched, each row with its own windows.
 import dataclasses
 from collections.abc import Callable, Sequence
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,9 +18,12 @@ from bark_jax.decoding.sampling import draw
 from bark_jax.models.binding import bind
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.params import Params
+from bark_jax.processors.context import DrawContext
+from bark_jax.processors.rows import Step, apply_steps, steps_of
 from bark_jax.runtime.compiling import jit
 from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.sharding import fetch, groups_per_call, split_rows
+from bark_jax.sampling_config import Rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +39,27 @@ class Window:
         return self.fill - self.start
 
 
+@flax.struct.dataclass
+class Processing:
+    """The processors of the rows in one window."""
+
+    steps: tuple[Step, ...]
+    first_B: jax.Array  # int32, number of the window's first frame among the row's new ones
+
+    @classmethod
+    def of(
+        cls, steps: tuple[Step, ...], rows: Sequence[int], first_B: Sequence[int]
+    ) -> "Processing | None":
+        """Those of these rows; None where there are none, so that the program has no part of it."""
+        taken = jax.tree.map(lambda leaf: leaf[np.array(rows)], steps)
+        return cls(taken, jnp.asarray(np.array(first_B, np.int32))) if steps else None
+
+
 def generate_fine(
     params: Params,
     coarse: Sequence[np.ndarray],
     histories: Sequence[np.ndarray | None],
-    temperatures: Sequence[float],
+    rows: Rows,
     noise: Noise,
     *,
     cfg: BarkConfig,
@@ -51,6 +71,7 @@ def generate_fine(
     Args:
       coarse: given codes (q, T_row) of every row; one q for all rows, 1 … Q-1.
       histories: codes (Q, T') of a voice, or None.
+      rows: one value per row of each field of `FineSampling`.
       noise: of the draws; injected noise is (B, windows x Q, fine_window, codebook size), step
         `window * Q + codebook`, aligned with the window (noise before the new frames is not used).
       report: called with the number of windows done.
@@ -65,25 +86,28 @@ def generate_fine(
         plan_windows(c.shape[1], n_history, layout)
         for c, n_history in zip(coarse, kept, strict=True)
     ]
+    steps = steps_of([chain.processors for chain in rows["processors"]])
     n_done = 0
     for index in range(max(len(row) for row in windows)):
         active = [row for row, plan in enumerate(windows) if index < len(plan)]
-        for rows in groups_per_call(active, execution.platform.parallel_rows):
-            pieces = [(frames[row], windows[row][index]) for row in rows]
+        for group in groups_per_call(active, execution.platform.parallel_rows):
+            pieces = [(frames[row], windows[row][index]) for row in group]
+            first_B = [w.start - kept[row] for row, (_, w) in zip(group, pieces, strict=True)]
             codes_BTQ = fill_window(
                 params,
                 np.stack([f[w.start : w.start + layout.fine_window] for f, w in pieces]),
                 np.array([w.n_seen for _, w in pieces], np.int32),
-                np.array([temperatures[row] for row in rows], np.float32),
-                _rows_of(noise, rows),
+                np.array([rows["temperature"][row] for row in group], np.float32),
+                _rows_of(noise, group),
                 jnp.int32(n_given),
                 jnp.int32(index),
+                Processing.of(steps, group, first_B),
                 cfg=cfg,
                 execution=execution,
             )
             for (row_frames, w), codes_TQ in zip(pieces, fetch(codes_BTQ), strict=True):
                 row_frames[w.fill : w.start + layout.fine_window] = codes_TQ[w.n_seen :]
-            n_done += len(set(rows))
+            n_done += len(set(group))
             if report is not None:
                 report(n_done)
     return [
@@ -148,6 +172,7 @@ def _fill_window_fn(
     noise: Noise,
     n_given: jax.Array,
     index: jax.Array,
+    processing: Processing | None = None,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -162,6 +187,8 @@ def _fill_window_fn(
     def predict(codebook: jax.Array, codes_BTQ: jax.Array) -> jax.Array:
         out_BTD, _ = model(codes_BTQ, codebook)
         logits_BTV = model.logits(out_BTD, codebook, layout.codebook_size)
+        if processing is not None:
+            logits_BTV = _process(logits_BTV, codebook, processing)
         step_B = jnp.broadcast_to(index * Q + codebook, (B,))
         gumbel_BTV = noise.gumbel(step_B, (T, layout.codebook_size))
         flat = (B * T, layout.codebook_size)
@@ -172,6 +199,15 @@ def _fill_window_fn(
         return codes_BTQ.at[:, :, codebook].set(jnp.where(is_new_BT, code_BT, old_BT))
 
     return jax.lax.fori_loop(n_given, Q, predict, codes_BTQ)
+
+
+def _process(logits_BTV: jax.Array, codebook: jax.Array, by: Processing) -> jax.Array:
+    """All frames at once: a frame knows its number, and nothing of the others."""
+
+    def process(logits_BV: jax.Array, at: jax.Array) -> jax.Array:
+        return apply_steps(logits_BV, by.steps, lambda: DrawContext(by.first_B + at, codebook))
+
+    return jax.vmap(process, (1, 0), 1)(logits_BTV, jnp.arange(logits_BTV.shape[1]))
 
 
 fill_window = jit(_fill_window_fn, static_argnames=("cfg",))

@@ -122,9 +122,9 @@ class StageRunner:
         step_shape = (layout.fine_window, layout.codebook_size)
         steps = [n * layout.n_fine_codebooks for n in n_windows]
         noise_B = noise_of("fine", batch.seeds, noise, step_shape, steps)
-        temperatures = batch.sampling["fine"]["temperature"]
+        rows = batch.sampling["fine"]
         with self._running("fine", sum(n_windows), progress) as run:
-            return run(fine_stage.generate_fine, coarse, histories, temperatures, noise_B)
+            return run(fine_stage.generate_fine, coarse, histories, rows, noise_B)
 
     def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Codes to audio; a row without frames gives no samples."""

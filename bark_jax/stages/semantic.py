@@ -21,6 +21,7 @@ from bark_jax.decoding.sampling import Filter, draw, filter_logits, probability
 from bark_jax.models.binding import bind
 from bark_jax.models.gpt import GPT
 from bark_jax.params import Params
+from bark_jax.processors.context import DrawContext
 from bark_jax.runtime.compiling import jit
 from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.sharding import fetch, split_rows
@@ -223,7 +224,12 @@ def _append(
     logits_BV = model.logits(out_BD)[:, : eos + 1]
     is_eos_V = jnp.arange(eos + 1) == eos
     is_closed_BV = ~ending.allow_early_stop_B[:, None] & is_eos_V[None]
-    logits_BV = filter_logits(jnp.where(is_closed_BV, -jnp.inf, logits_BV), by)
+
+    def context() -> DrawContext:
+        drawn = [(state.tokens_BN, state.length_B)]
+        return DrawContext(position_B=state.length_B, codebook=0, end_id=eos, parts=drawn)
+
+    logits_BV = filter_logits(jnp.where(is_closed_BV, -jnp.inf, logits_BV), by, context)
     gumbel_BV = noise.gumbel(state.length_B, (eos + 1,))
     token_B = draw(logits_BV, gumbel_BV, by.temperature_B)
     p_eos_B = probability(logits_BV, eos, token_B, by.temperature_B)

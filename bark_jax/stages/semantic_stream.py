@@ -19,6 +19,7 @@ from bark_jax.decoding.sampling import Filter
 from bark_jax.params import Params
 from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.sharding import fetch
+from bark_jax.sampling_config import Rows
 from bark_jax.stages.semantic import (
     Ending,
     SemanticResult,
@@ -63,11 +64,16 @@ def stream_semantic(
     slots: list[int | None] = list(range(n_rows))  # of the batch: the request in each row
     drawn = [1] * n_rows  # upper bound on the tokens that it has drawn
 
+    def columns(taken: Sequence[Request]) -> Rows:
+        return {name: [r.sampling[name] for r in taken] for name in taken[0].sampling}
+
+    # of all requests, so that rows that come later find their processors in the same programs
+    all_by = Filter.of(columns(requests))
+
     def traced(indices: Sequence[int]) -> tuple[Filter, Ending, KeyNoise]:
         taken = [requests[i] for i in indices]
-        rows = {name: [r.sampling[name] for r in taken] for name in taken[0].sampling}
         noise = KeyNoise.of([r.seed for r in taken], "semantic")
-        return Filter.of(rows), Ending.of(rows, cfg.tokens), noise
+        return all_by.take(indices), Ending.of(columns(taken), cfg.tokens), noise
 
     def start(indices: Sequence[int]) -> State:
         ids_BT = jnp.asarray(np.stack([requests[i].ids_T for i in indices]))

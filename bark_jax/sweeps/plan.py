@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bark_jax.checkpoint import load_config
+from bark_jax.sampling_config import SamplingConfig
 from bark_jax.sources.resolve import resolve_model
+from bark_jax.stages.checks import check_processors
 from bark_jax.stages.semantic import max_tokens
 from bark_jax.sweeps.record import clear
 from bark_jax.sweeps.results import is_finished, open_sweep
@@ -32,6 +34,9 @@ def plan(points: Sequence[PointSettings], sweep_dir: Path) -> list[str | None]:
     _check_installed(points)
     folders = {model: _find(model) for model in {point.model for point in points}}
     todo = [not is_finished(sweep_dir, key) for key in keys]
+    for point in points:
+        rows = SamplingConfig.of(point.sampling).per_row(1)
+        check_processors(rows, load_config(folders[point.model]).tokens)
     needed = sum(
         _bytes_of(point, folders[point.model])
         for point, is_wanted in zip(points, todo, strict=True)

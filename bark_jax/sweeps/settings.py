@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bark_jax.config import DTYPES
-from bark_jax.sampling_config import SamplingConfig
+from bark_jax.sampling_config import SamplingConfig, recorded
 from bark_jax.tracking import TrackingSettings
 
 RUNS = ("sweep", "point")
@@ -94,10 +94,7 @@ class PointSettings:
 
     def sampling_values(self) -> dict[str, dict[str, Any]]:
         """Every field of every stage, checked; numbers in one form, so that 1 and 1.0 are equal."""
-        return {
-            stage: {name: _canonical(column[0]) for name, column in fields.items()}
-            for stage, fields in SamplingConfig.of(self.sampling).per_row(1).items()
-        }
+        return _canonical(SamplingConfig.of(self.sampling).plain())
 
     def key(self) -> str:
         """The name of the point's results: it changes with everything that changes them."""
@@ -107,7 +104,7 @@ class PointSettings:
             "voice": self.voice,
             "voice_file": _stamp(self.voice) if self.voice else None,
             "seed": self.seed,
-            "sampling": self.sampling_values(),
+            "sampling": recorded(self.sampling_values()),
             "metrics": dataclasses.asdict(self.metrics),
         }
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
@@ -119,11 +116,12 @@ class PointSettings:
 
     def flat(self) -> dict[str, Any]:
         """Dotted names to plain values: the columns of a table."""
+        values = recorded(self.sampling_values())
         return {
             "prompts.text": self.text,
             "voices.name": self.voice,
             "seed": self.seed,
-            **{f"sampling.{name}": value for name, value in _flatten(self.sampling_values())},
+            **{f"sampling.{name}": value for name, value in _flatten(values)},
             **{f"model.{k}": v for k, v in dataclasses.asdict(self.model).items()},
         }
 
@@ -138,6 +136,10 @@ def _only(name: str, value: Any) -> Any:
 
 
 def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _canonical(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_canonical(inner) for inner in value]
     is_whole = isinstance(value, float) and math.isfinite(value) and value == int(value)
     return int(value) if is_whole else value
 

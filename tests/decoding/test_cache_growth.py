@@ -12,6 +12,7 @@ from bark_jax.decoding.loop import read_prompt, read_token
 from bark_jax.models.binding import bind
 from bark_jax.models.gpt import GPT
 from bark_jax.runtime.platforms import CPU, PLATFORMS
+from bark_jax.sampling_config import Chain
 from bark_jax.stages import semantic_stream
 from bark_jax.stages.semantic_stream import Request, stream_semantic
 from tests import tiny
@@ -122,6 +123,7 @@ def test_a_stream_grows_in_the_middle_of_its_ring(monkeypatch):
     """Short rows turn the ring over before a long one comes."""
     durations = [0.5, 0.8, 0.3, 0.5, 1.0, 0.4, None, 0.7, None, 0.2]
     sampling = {"temperature": 0.7, "top_k": None, "top_p": None, "min_eos_p": None}
+    sampling |= {"processors": Chain()}
     rows = [sampling | {"max_duration_s": s, "allow_early_stop": False} for s in durations]
     solo = [
         run([ids_of(i)], [i], **{name: [value] for name, value in row.items()})[0]

@@ -6,18 +6,24 @@ import numpy as np
 import pytest
 
 from bark_jax.decoding.sampling import Filter, draw, filter_logits, probability
+from bark_jax.sampling_config import Chain
 
 VECTOR = [3.0, 2.5, 2.0, 1.0, 0.0, -1.0]
 
 
 def filter_of(temperature=1.0, top_k=None, top_p=None) -> Filter:
     """One row's filter."""
-    return Filter.of({"temperature": [temperature], "top_k": [top_k], "top_p": [top_p]})
+    rows = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "processors": Chain()}
+    return Filter.of({name: [value] for name, value in rows.items()})
+
+
+def filtered(logits_BV, by: Filter) -> jax.Array:
+    return filter_logits(logits_BV, by, context=lambda: pytest.fail("nothing asks for it"))
 
 
 def probabilities(logits, temperature=1.0, top_k=None, top_p=None) -> np.ndarray:
     by = filter_of(temperature, top_k, top_p)
-    kept_BV = filter_logits(jnp.array([logits]), by)
+    kept_BV = filtered(jnp.array([logits]), by)
     return np.asarray(jax.nn.softmax(kept_BV / temperature))[0]
 
 
@@ -62,7 +68,7 @@ def test_top_p_one_keeps_everything_that_float32_can_see():
 
 def test_without_filters_logits_come_back_untouched():
     logits_BV = jnp.array([VECTOR])
-    np.testing.assert_array_equal(filter_logits(logits_BV, filter_of()), logits_BV)
+    np.testing.assert_array_equal(filtered(logits_BV, filter_of()), logits_BV)
 
 
 def test_rows_have_their_own_filters():
@@ -71,9 +77,10 @@ def test_rows_have_their_own_filters():
             "temperature": [1.0, 1.0, 1.0],
             "top_k": [None, 2, None],
             "top_p": [None, None, 0.8],
+            "processors": [Chain()] * 3,
         }
     )
-    kept_BV = np.isfinite(filter_logits(jnp.array([VECTOR] * 3), by))
+    kept_BV = np.isfinite(filtered(jnp.array([VECTOR] * 3), by))
     np.testing.assert_array_equal(kept_BV.sum(-1), [6, 2, 3])
 
 
@@ -81,7 +88,7 @@ def test_closed_ids_stay_closed():
     logits_BV = jnp.array([[3.0, -jnp.inf, 1.0, -jnp.inf]])
     for by in (filter_of(), filter_of(top_k=3), filter_of(top_p=0.99)):
         np.testing.assert_array_equal(
-            np.isfinite(filter_logits(logits_BV, by)), [[True, False, True, False]]
+            np.isfinite(filtered(logits_BV, by)), [[True, False, True, False]]
         )
 
 
@@ -129,5 +136,5 @@ def test_probability_at_temperature_zero_lies_on_the_drawn_id():
 
 
 def test_probability_of_a_filtered_id_is_zero():
-    kept_BV = filter_logits(jnp.array([VECTOR]), filter_of(top_k=1))
+    kept_BV = filtered(jnp.array([VECTOR]), filter_of(top_k=1))
     np.testing.assert_array_equal(probability(kept_BV, 5, jnp.array([0]), jnp.ones(1)), [0])
