@@ -5,6 +5,7 @@ import pytest
 
 from bark_jax.config import TokenLayout
 from bark_jax.decoding.noise import KeyNoise
+from bark_jax.sampling_config import FineSampling, per_row
 from bark_jax.stages import fine
 from bark_jax.stages.fine import Window, generate_fine, n_windows, plan_windows
 from tests import tiny
@@ -59,7 +60,7 @@ def run(coarse, histories=None, temperatures=None, seeds=None, execution=tiny.F3
         tiny.stage_params("fine"),
         coarse,
         histories or [None] * n,
-        temperatures or [0.5] * n,
+        per_row("fine", FineSampling(temperature=temperatures or 0.5), n),
         KeyNoise.of(seeds or list(range(n)), "fine"),
         cfg=tiny.CONFIG,
         execution=execution,
