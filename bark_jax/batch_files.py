@@ -8,19 +8,21 @@ import time
 import unicodedata
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from bark_jax.batching import seeds_of
 from bark_jax.generation import Generation
 from bark_jax.numbers import as_whole
-from bark_jax.pipeline import Bark
 from bark_jax.runtime import lines as lines_io
 from bark_jax.runtime.locks import held_alone
 from bark_jax.sampling_config import SamplingConfig, recorded
 from bark_jax.stages.checks import check_processors
 from bark_jax.text import piece_ids
+
+if TYPE_CHECKING:  # reading lines needs no JAX
+    from bark_jax.pipeline import Bark
 
 FIELDS = ("text", "id", "voice", "seed", "sampling")
 MOST_ID_BYTES = 200  # a file name holds 255, temporary ones included
@@ -125,7 +127,7 @@ def _checked_id(name: str, taken: Set[str]) -> str:
 
 
 def speak_lines(
-    bark: Bark,
+    bark: "Bark",
     lines: Sequence[Line],
     out_dir: Path,
     *,
@@ -178,7 +180,7 @@ def speak_lines(
 
 
 def stream_lines(
-    bark: Bark, lines: Sequence[Line], batch_rows: int | None
+    bark: "Bark", lines: Sequence[Line], batch_rows: int | None
 ) -> Iterator[tuple[int, Generation]]:
     """`Bark.stream` for lines; yields (position in `lines`, generation)."""
     if not lines:
@@ -196,7 +198,7 @@ def stream_lines(
     )
 
 
-def problem_of(bark: Bark, line: Line) -> str | None:
+def problem_of(bark: "Bark", line: Line) -> str | None:
     """Why a line cannot be spoken; None if it can."""
     if line.problem is not None:
         return line.problem

@@ -9,16 +9,16 @@ voices/NAME.npz                    history prompts; NAME may hold one slash
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import jax
-import jax.numpy as jnp
+from typing import TYPE_CHECKING, Any
 
 from bark_jax.config import STAGES, BarkConfig, from_dict, to_dict
 from bark_jax.params import Params, flatten, unflatten
 from bark_jax.runtime.files import read_json, replacing
 from bark_jax.runtime.host_memory import large_buffers_returned
 from bark_jax.runtime.notices import logging_left_alone
+
+if TYPE_CHECKING:  # reading a config needs no JAX
+    import jax
 
 FORMAT = "bark_jax/1"
 CONFIG_FILE = "config.json"
@@ -87,7 +87,7 @@ def load_stage(
     directory: str | Path,
     stage: str,
     dtype: str | None = None,
-    sharding_of: Callable[[str], jax.sharding.Sharding] | None = None,
+    sharding_of: Callable[[str], "jax.sharding.Sharding"] | None = None,
 ) -> Params:
     """Reads the parameters of one stage as jax arrays.
 
@@ -99,6 +99,8 @@ def load_stage(
       FileNotFoundError: the stage is not there.
       ValueError: an unknown stage, or the checkpoint is damaged or incomplete.
     """
+    import jax
+    import jax.numpy as jnp
     from orbax.checkpoint import v1 as ocp
 
     if stage not in STAGES:
@@ -108,7 +110,7 @@ def load_stage(
         raise FileNotFoundError(f"{directory} has no {stage!r} stage")
     default = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
-    def target(name: str, leaf: Any) -> jax.ShapeDtypeStruct:
+    def target(name: str, leaf: Any) -> "jax.ShapeDtypeStruct":
         is_float = jnp.issubdtype(leaf.dtype, jnp.floating)
         to = dtype if dtype is not None and is_float else leaf.dtype
         sharding = default if sharding_of is None else sharding_of(name)

@@ -9,11 +9,12 @@ from jax.sharding import Mesh
 from bark_jax.batching import Batch, as_rows
 from bark_jax.config import TRANSFORMERS, BarkConfig
 from bark_jax.generation import Generation
-from bark_jax.loading import Source, load
+from bark_jax.loading import load
 from bark_jax.runtime.compiling import enable_cache
 from bark_jax.runtime.execution import DTypes
 from bark_jax.runtime.progress import counted
 from bark_jax.sampling_config import SamplingConfig
+from bark_jax.sources.description import Source
 from bark_jax.sources.voice_library import VoiceLibrary
 from bark_jax.stages.chain import generate
 from bark_jax.stages.checks import (

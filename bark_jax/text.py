@@ -173,13 +173,12 @@ def _warn_of_unknown_words(unknown: Sequence[str], n_words: int) -> None:
     )
 
 
-def piece_ids(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> list[int]:
-    """Vocabulary ids of all of `text`, without the model's offset.
+def checked_text(text: str) -> str:
+    """The text with `normalize_whitespace`.
 
     Raises:
       TypeError: `text` is not a str.
-      ValueError: `text` is empty, not valid Unicode, gives no token, or gives a token that the
-        model has no id for.
+      ValueError: `text` is empty or not valid Unicode.
     """
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}")
@@ -189,6 +188,18 @@ def piece_ids(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> list[int]
         normalized.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"text is not valid Unicode: {error}") from error
+    return normalized
+
+
+def piece_ids(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> list[int]:
+    """Vocabulary ids of all of `text`, without the model's offset.
+
+    Raises:
+      TypeError: `text` is not a str.
+      ValueError: `text` is empty, not valid Unicode, gives no token, or gives a token that the
+        model has no id for.
+    """
+    normalized = checked_text(text)
     ids = tokenizer.encode(normalized)
     if not ids:
         raise ValueError(f"text={text!r} gives no token: it holds nothing but control characters")

@@ -224,7 +224,7 @@ def test_the_command_line_says_what_it_did(tmp_path, capsys):
     assert main([*command, *short]) == 0
     assert "0 lines made, 3 there already" in capsys.readouterr().err
     assert main([*command, *short, "-v", "nobody"]) == 1
-    assert "000000: " in capsys.readouterr().err
+    assert "voice 'nobody' not found" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

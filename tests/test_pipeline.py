@@ -21,8 +21,8 @@ import soundfile
 from bark_jax import __version__
 from bark_jax.config import STAGES
 from bark_jax.generation import COMMENT_BYTES, Generation
-from bark_jax.loading import _merge_configs
 from bark_jax.runtime.execution import Execution
+from bark_jax.sources.description import _merge_configs
 from bark_jax.stages import runner, stream
 from bark_jax.stages.checks import check_audio
 from tests import tiny

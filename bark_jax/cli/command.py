@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from bark_jax.generation import Generation
     from bark_jax.pipeline import Bark
+    from bark_jax.sources.description import Description
 
 OK, FAILURE, INTERRUPTED = 0, 1, 130  # exit codes, beside `arguments.USAGE_ERROR`
 ENDS = {
@@ -90,7 +91,11 @@ def speak(parser: Parser, args: argparse.Namespace) -> int:
     """Generates every text of the command and writes the files."""
     texts = list(read_texts(args.texts))
     targets = plan_targets(parser, args, len(texts))
-    bark = load_model(args)
+    from bark_jax.text import checked_text
+
+    for text in texts:
+        checked_text(text)
+    bark = load_model(args, find_model(args))
     audio_s, begin = 0.0, time.perf_counter()
     for row, result in generate(bark, texts, args):
         report = write(result, targets[row])
@@ -109,6 +114,7 @@ def speak_file(parser: Parser, args: argparse.Namespace) -> int:
     """Generates every line of a file; a line that cannot be spoken makes the exit code 1."""
     if args.texts or not args.out_dir:
         parser.error("--batch-file takes no TEXT and needs --out-dir")
+    model = find_model(args)
     from bark_jax.batch_files import read_lines, speak_lines
     from bark_jax.sampling_config import SamplingConfig
 
@@ -119,7 +125,7 @@ def speak_file(parser: Parser, args: argparse.Namespace) -> int:
         sampling=SamplingConfig.of(args.sampling),
     )
     outcome = speak_lines(
-        load_model(args, mesh=local_mesh()),
+        load_model(args, model, local_mesh()),
         lines,
         Path(args.out_dir).expanduser(),
         model=f"{sorted(args.model.items())} {args.revision} {args.dtype}",
@@ -208,25 +214,33 @@ def numbered(file: Path, index: int, n_texts: int) -> Path:
     return file.with_name(f"{file.stem}_{index:0{max(3, len(str(n_texts - 1)))}}{file.suffix}")
 
 
-def load_model(args: argparse.Namespace, mesh: "Mesh | None" = None) -> "Bark":
-    """The model of the command; warns if it is untrained and can only give noise."""
-    from bark_jax.checkpoint import load_source
-    from bark_jax.pipeline import Bark
-    from bark_jax.sources.resolve import resolve_model
+def find_model(args: argparse.Namespace) -> "Description":
+    """Finds the command's model and voice, before seconds are spent on JAX.
 
-    by_stage = {
-        stage: resolve_model(
-            source,
-            revision=args.revision,
-            local_files_only=args.offline,
-            progress=not args.quiet,
-        )
-        for stage, source in args.model.items()
-    }
-    if any(load_source(directory).get("untrained") for directory in by_stage.values()):
+    Warns of a model that is untrained and can only give noise.
+    """
+    from bark_jax.sources.description import describe
+
+    model = describe(
+        args.model,
+        revision=args.revision,
+        local_files_only=args.offline,
+        progress=not args.quiet,
+    )
+    model.voices.resolve(args.voice)
+    if model.is_untrained:
         print(f"{PROG}: the weights of this model are untrained: expect noise", file=sys.stderr)
+    return model
+
+
+def load_model(
+    args: argparse.Namespace, model: "Description", mesh: "Mesh | None" = None
+) -> "Bark":
+    """The model of the command, ready to generate."""
+    from bark_jax.pipeline import Bark
+
     return Bark.from_pretrained(
-        by_stage,
+        model.folders,
         dtype=args.dtype,
         local_files_only=args.offline,
         mesh=mesh,
@@ -254,7 +268,7 @@ def generate(
 
 def list_voices(args: argparse.Namespace) -> int:
     """Prints the names that --voice takes."""
-    for name in load_model(args).voices.names():
+    for name in find_model(args).voices.names():
         print(name)
     return OK
 

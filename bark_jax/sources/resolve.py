@@ -30,7 +30,6 @@ from bark_jax.checkpoint import (
 from bark_jax.config import STAGES
 from bark_jax.runtime.paths import NANO, build_in_cache, cache_path
 from bark_jax.sources.hub import HubRepo, ModelNotFoundError
-from bark_jax.sources.untrained import ensure_untrained
 from bark_jax.text import SETTINGS_FILE
 
 KNOWN = ("nano", "untrained", "suno/bark", "suno/bark-small")
@@ -64,6 +63,8 @@ def resolve_model(
     if source == "nano":
         return NANO
     if source == "untrained":
+        from bark_jax.sources.untrained import ensure_untrained  # which needs JAX
+
         return ensure_untrained()
     directory = Path(source).expanduser()
     if directory.is_dir():

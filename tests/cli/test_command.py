@@ -69,7 +69,8 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def bark(monkeypatch):
     fake = FakeBark()
-    monkeypatch.setattr(cli, "load_model", lambda args: fake)
+    monkeypatch.setattr(cli, "find_model", lambda args: fake)
+    monkeypatch.setattr(cli, "load_model", lambda args, model: fake)
     return fake
 
 
@@ -490,3 +491,20 @@ def test_errors_of_the_library_come_through(environment):
     assert b"voice 'nobody' not found" in done.stderr and b"Traceback" not in done.stderr
     done = run(environment, "hello", "--model", "no/such/model")
     assert done.returncode == 1 and b"'no/such/model' is not a directory" in done.stderr
+
+
+def test_mistakes_are_told_before_jax_is_loaded():
+    """In a process of its own: this one has JAX."""
+    program = (
+        "import sys; from bark_jax.cli import main\n"
+        "for argv in (['hello', '-v', 'rsm'], ['hello', '--model', 'nanno'], [' '],"
+        " ['hi', 'a\\ud800'], ['--batch-file', 'x.txt', '--out-dir', 'o']):\n"
+        "    assert main(argv) == 1 and 'jax' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    voice, model, empty, half, file = done.stderr.splitlines()
+    assert voice.startswith("bark-jax: voice 'rsm' not found: did you mean rms?")
+    assert model.endswith("did you mean nano?")
+    assert empty == "bark-jax: text is empty" and "not valid Unicode" in half
+    assert file.endswith("No such file or directory: 'x.txt'")
