@@ -83,7 +83,8 @@ def run(argv: Sequence[str]) -> int:
 def misspelt_subcommand(argv: Sequence[str]) -> str | None:
     """The subcommand that the first word all but is, unless sentences stand there."""
     are_words = bool(argv) and not any(" " in word for word in argv[:2])
-    found = difflib.get_close_matches(argv[0], SUBCOMMANDS, n=1, cutoff=0.8) if are_words else []
+    # at 0.8 "sleep" would be taken for "sweep"
+    found = difflib.get_close_matches(argv[0], SUBCOMMANDS, n=1, cutoff=0.82) if are_words else []
     return found[0] if found else None
 
 

@@ -16,5 +16,6 @@ def not_installed(error: Exception, extra: str) -> str | None:
       extra: the extra of this package that brings it.
     """
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
-        return f'{error.name} is not installed: pip install "bark-jax[{extra}]"'
+        package = error.name.partition(".")[0]
+        return f'{package} is not installed: pip install "bark-jax[{extra}]"'
     return None

@@ -213,10 +213,39 @@ def test_a_misspelt_subcommand_is_asked_about(bark, capsys, argv, meant):
 
 
 @pytest.mark.parametrize(
-    "argv", [["The doctor is in."], ["repot", "the plant"], ["--text", "repot"]]
+    "argv", [["The doctor is in."], ["repot", "the plant"], ["--text", "repot"], ["sleep"]]
 )
 def test_sentences_are_spoken(bark, argv):
     assert cli.main(argv) == 0 and bark.calls
+
+
+@pytest.mark.parametrize(
+    ("argv", "package", "extra"),
+    [
+        (["verify", "--source", ".", "--model", "m"], "torch", "verify"),
+        (["export", "--model", "nano", "--out", "o", "--format", "hf"], "safetensors", "convert"),
+        (["sweep", "seed=1,2"], "hydra", "sweep"),
+        (["finetune"], "hydra", "train"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(
+    monkeypatch, capfd, argv, package, extra
+):
+    for module in ("verify", "reference"):  # which import torch at their top
+        monkeypatch.delitem(sys.modules, f"bark_jax.conversion.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(sys, "argv", ["bark-jax"])
+    with pytest.raises(SystemExit) as caught:
+        sys.exit(cli.main(argv))
+    said = f"{capfd.readouterr().err}{caught.value.code}"
+    assert f'{package} is not installed: pip install "bark-jax[{extra}]"' in said
+    assert "Traceback" not in said and said.count("\n") <= 1
+
+
+def test_debug_shows_the_traceback_of_a_subcommand(monkeypatch, capsys):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    assert cli.main(["report", "nowhere", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_a_closed_standard_output_is_no_error(bark, monkeypatch):
