@@ -220,8 +220,12 @@ def find_model(args: argparse.Namespace) -> "Description":
 
     Warns of a model that is untrained and can only give noise.
     """
+    import huggingface_hub
+
     from bark_jax.sources.description import describe
 
+    if not args.debug:
+        huggingface_hub.utils.logging.set_verbosity_error()  # or it tells of every retry
     model = describe(
         args.model,
         revision=args.revision,

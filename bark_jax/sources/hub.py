@@ -5,12 +5,16 @@ HF_TOKEN, HF_HUB_OFFLINE …).
 """
 
 import dataclasses
+import functools
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
 from huggingface_hub import constants, errors
+
+SILENT_S = 60  # for which an answer of the hub, or none, is believed
 
 
 class ModelNotFoundError(OSError):
@@ -36,11 +40,11 @@ class HubRepo:
           ModelNotFoundError: neither the hub nor the cache can tell.
         """
         wanted: dict[str, Any] = {"filename": filename, "revision": self.revision}
+        silence = self._why_silent()
+        is_offline = self._is_offline or silence is not None
         try:
             return Path(
-                huggingface_hub.hf_hub_download(
-                    self.name, **wanted, local_files_only=self._is_offline
-                )
+                huggingface_hub.hf_hub_download(self.name, **wanted, local_files_only=is_offline)
             )
         except Exception as error:
             is_local = isinstance(error, errors.LocalEntryNotFoundError)
@@ -48,7 +52,7 @@ class HubRepo:
                 return None
             if is_local and _is_known_absent(self.name, **wanted):
                 return None
-            raise self._error(filename, error) from error
+            raise self._error(filename, silence or error) from error
 
     def fetch_all(self, patterns: tuple[str, ...]) -> Path:
         """The directory that holds all files of the repository that match one of `patterns`.
@@ -56,18 +60,25 @@ class HubRepo:
         Raises:
           ModelNotFoundError: they cannot be downloaded, or are not in the cache when offline.
         """
+        silence = self._why_silent()
         try:
             return Path(
                 huggingface_hub.snapshot_download(
                     self.name,
                     revision=self.revision,
                     allow_patterns=list(patterns),
-                    local_files_only=self._is_offline,
+                    local_files_only=self._is_offline or silence is not None,
                 )
             )
         except Exception as error:
             missing = re.search(r"file\(s\) are missing \((.*?)\)\.", str(error))
-            raise self._error(missing[1] if missing else "a file", error) from error
+            raise self._error(missing[1] if missing else "a file", silence or error) from error
+
+    def _why_silent(self) -> Exception | None:
+        """Why the hub does not answer; None if it does, or is not to be asked."""
+        if self._is_offline:
+            return None
+        return _ask(constants.ENDPOINT, int(time.monotonic() // SILENT_S))
 
     def _error(self, filename: str, error: Exception) -> ModelNotFoundError:
         if isinstance(error, errors.RevisionNotFoundError):
@@ -90,6 +101,16 @@ class HubRepo:
             f"{filename} of {at} can't be downloaded from {constants.ENDPOINT}: {reason}; "
             "run again when that is put right, complete files are kept"
         )
+
+
+@functools.lru_cache(maxsize=1)
+def _ask(endpoint: str, _period: int) -> Exception | None:
+    """Asks the hub for a sign of life: once, where its client tries each file for half a minute."""
+    try:
+        huggingface_hub.get_session().head(endpoint, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except Exception as error:
+        return error
+    return None
 
 
 def _is_known_absent(repo: str, **wanted: Any) -> bool:

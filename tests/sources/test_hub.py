@@ -101,6 +101,16 @@ def test_hub_out_of_reach(hub, downloaded):
     assert hub.ask({"source": "me/tiny"}, HF_ENDPOINT=CLOSED) == [str(model)]
 
 
+def test_a_hub_out_of_reach_is_told_in_one_line_without_retries(hub):
+    process = hub.start({"source": "me/elsewhere"}, HF_ENDPOINT=CLOSED)
+    out, err = process.communicate(timeout=100)
+    assert err == ""  # where every retry would leave a line
+    kind, message = json.loads(out)
+    assert kind == "ModelNotFoundError"
+    assert message.startswith(f"config.json of me/elsewhere can't be downloaded from {CLOSED}: ")
+    assert "refused" in message
+
+
 def test_revisions_and_local_files_only(hub, ours):
     old = hub.push("me/grown", read_files(ours), "v1")
     new = hub.push("me/grown", read_files(ours) | {"voices/solo.npz": b"x"})
