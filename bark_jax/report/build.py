@@ -69,7 +69,7 @@ def _data(sweep_dir: Path, rows: list[Row]) -> dict[str, Any]:
         "made": datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
         "version": __version__,
         "columns": dataclasses.asdict(columns),
-        "labels": {name: label_of(name) for name in columns.metrics},
+        "labels": {name: label_of(name) for name in [*columns.metrics, *columns.words]},
         "rows": rows,
         "configs": {row["folder"]: _config(sweep_dir / row["folder"]) for row in rows},
         "provenance": _provenance(sweep_dir, rows),

@@ -1,5 +1,7 @@
 """Labels of the metrics: name, unit, and what they tell."""
 
+from typing import Any
+
 LABELS: dict[str, tuple[str, str, str]] = {  # name: (label, unit, what it tells)
     "wer": ("word error rate", "", "wrong, missing and added words over words meant"),
     "word_errors": ("word errors", "", "wrong, missing and added words"),
@@ -26,13 +28,21 @@ STAGE_LABELS = {
     "tokens_per_s": ("speed", "tokens/s", "of this point within its batch"),
     "repeat_share": ("repetition", "", "share of steps equal to the one before"),
     "longest_run": ("longest run", "steps", "of equal tokens"),
+    "finish": ("end", "", "why the stage stopped"),
+}
+FINISH = {  # reason: words
+    "eos": "by itself",
+    "max_duration": "cut off at the wanted length",
+    "max_tokens": "cut off at the greatest length",
+    "input_done": "with its input",
+    "no_input": "had no input",
 }
 
 
-def label_of(name: str) -> dict[str, str]:
-    """Label, unit and help of a metric; its own name if it has no label."""
+def label_of(name: str) -> dict[str, Any]:
+    """Label, unit and help of a result, and words for its values; its own name without a label."""
     stage, _, rest = name.partition("_")
     label, unit, text = LABELS.get(name) or STAGE_LABELS.get(rest) or (name, "", "")
     if name not in LABELS and rest in STAGE_LABELS:
         label = f"{stage} {label}"
-    return {"label": label, "unit": unit, "help": text}
+    return {"label": label, "unit": unit, "help": text, "words": FINISH if rest == "finish" else {}}

@@ -17,6 +17,7 @@ from bark_jax.sweeps.point_files import ERROR_FILE, METRICS_FILE
 from bark_jax.sweeps.results import open_sweep
 
 RATE = 8000
+TEXT = "</script><b>hello</b>"
 
 
 def add_point(folder: Path, temperature: float, seed: int, top_k: int | None = None) -> None:
@@ -29,13 +30,15 @@ def add_point(folder: Path, temperature: float, seed: int, top_k: int | None = N
     (folder / ".hydra").mkdir()
     (folder / ".hydra" / "config.yaml").write_text(f"seed: {seed}\n")
     settings = {
-        "prompts.text": "</script><b>hello</b>",
+        "prompts.text": TEXT,
         "voices.name": None,
         "seed": seed,
         "sampling.semantic.temperature": temperature,
         "sampling.semantic.top_k": top_k,
     }
     metrics = {"duration_s": duration_s, "loudness_lufs": -20 * temperature, "transcript": "hullo",
+               "semantic_finish": "eos" if seed else "max_tokens",
+               "words_per_s": float(seed == 2),  # a deviation beyond the values
                "f0_median_hz": None if seed == 2 else 400 * temperature}  # fmt: skip
     provenance = {"bark_jax": "0.1.0", "commit": "0123456789", "device": "cpu: cpu"}
     content = {"settings": settings, "metrics": metrics, "provenance": provenance}
@@ -52,7 +55,7 @@ def sweep_dir(tmp_path_factory):
     for key, (temperature, top_k, seed) in zip(keys, grid, strict=False):
         add_point(out / key, temperature, seed, top_k)
     (out / keys[12]).mkdir()
-    settings = {"seed": 7, "sampling.semantic.temperature": 0.5}
+    settings = {"prompts.text": TEXT, "seed": 7, "sampling.semantic.temperature": 0.5}
     write_json(
         out / keys[12] / ERROR_FILE, {"key": keys[12], "settings": settings, "error": "E: no"}
     )
@@ -88,8 +91,8 @@ def test_data_hold_rows_columns_and_configs(page):
     assert data["title"] == "my sweep" and len(data["rows"]) == 13
     columns = data["columns"]
     assert set(columns["swept"]) >= {"seed", "sampling.semantic.temperature"}
-    assert columns["metrics"] == ["duration_s", "loudness_lufs", "f0_median_hz"]
-    assert columns["words"] == ["transcript", "error"]
+    assert columns["metrics"] == ["duration_s", "loudness_lufs", "words_per_s", "f0_median_hz"]
+    assert columns["words"] == ["transcript", "semantic_finish", "error"]
     assert data["configs"]["point01"] == "seed: 1\n"
     assert data["labels"]["f0_median_hz"]["unit"] == "Hz"
     assert len(data["provenance"]) == 1
@@ -127,7 +130,9 @@ def test_columns_are_told_apart():
 
 def test_labels_know_stages_and_strangers():
     assert label_of("coarse_tokens_per_s")["label"] == "coarse speed"
-    assert label_of("my_metric") == {"label": "my_metric", "unit": "", "help": ""}
+    assert label_of("my_metric") == {"label": "my_metric", "unit": "", "help": "", "words": {}}
+    finish = label_of("semantic_finish")
+    assert finish["label"] == "semantic end" and finish["words"]["eos"] == "by itself"
 
 
 @pytest.mark.expensive
@@ -168,6 +173,12 @@ def test_the_page_works_in_a_browser(page, width):
 
         assert len(order()) == 13 and "13 points · 1 failed" in all_of("#summary")[0].text
         assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+        assert all_of("#text")[0].text == TEXT  # of all points
+        assert "semantic end" in all_of("#table")[0].text.lower()
+        outside = """return [...document.querySelectorAll('#plot-grid .spread')].filter((bar) =>
+            Math.min(bar.y1.baseVal.value, bar.y2.baseVal.value) < 10 ||
+            Math.max(bar.y1.baseVal.value, bar.y2.baseVal.value) > 146).length"""
+        assert driver.execute_script(outside) == 0
         for element in all_of("audio, .sound img"):
             path = Path(page.parent, element.get_dom_attribute("src"))
             assert path.is_file(), path
@@ -177,7 +188,7 @@ def test_the_page_works_in_a_browser(page, width):
         assert driver.execute_script(ready) == pytest.approx([0.2, 0.3, 0.4], abs=0.01)
 
         plots = all_of("#plot-grid svg")
-        assert len(plots) == 3 and len(all_of("#plot-grid figure:first-child circle")) >= 12
+        assert len(plots) == 4 and len(all_of("#plot-grid figure:first-child circle")) >= 12
         driver.execute_script(
             "const x = document.getElementById('plot-colour'); x.value = 'sampling.semantic.top_k';"
             "x.dispatchEvent(new Event('change'));"
@@ -203,7 +214,8 @@ def test_the_page_works_in_a_browser(page, width):
 
         for text, n_rows in [
             ("seed=1", 4), ("seed=1 temperature<0.7", 2), ("duration_s>0.25", 8), ("top_k=off", 7),
-            ("hullo", 12), ("E: no", 1), ("nothing-like-it", 0), ("", 13),
+            ("semantic_finish=eos", 8), ("greatest", 4), ("hullo", 12), ("E: no", 1),
+            ("nothing-like-it", 0), ("", 13),
         ]:  # fmt: skip
             type_filter(text)
             assert len(order()) == n_rows, text

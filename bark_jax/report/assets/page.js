@@ -17,7 +17,8 @@ function setting(value, name) {
 
 /** Text for any column. */
 function cellText(row, name) {
-  return name === "seed" || name.includes(".") ? setting(row[name], name) : show(row[name]);
+  if (name === "seed" || name.includes(".")) return setting(row[name], name);
+  return REPORT.labels[name]?.words[row[name]] ?? show(row[name]);
 }
 
 /** An element with text or children; attributes starting with "on" are listeners. */
@@ -60,6 +61,9 @@ function fillHead() {
     ...(made ? [`bark_jax ${made.bark_jax}${made.commit ? ` (${made.commit.slice(0, 7)})` : ""}`, made.device] : []),
     REPORT.made.replace("T", " "),
   ].join(" · ");
+  const text = document.getElementById("text"); // where it differs, it is a column
+  text.textContent = REPORT.columns.constant["prompts.text"] ?? "";
+  text.hidden = !text.textContent;
   const list = document.getElementById("constants");
   const constants = { ...REPORT.columns.constant };
   for (const [index, versions] of REPORT.provenance.entries()) {

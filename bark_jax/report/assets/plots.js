@@ -70,11 +70,21 @@ function deviation(numbers) {
   return Math.sqrt(mean(numbers.map((number) => (number - centre) ** 2)));
 }
 
+/** The ends of all bars of deviation. */
+function barsOf(rows, metric, x, colour) {
+  const together = Map.groupBy(rows, (row) => JSON.stringify([row[x] ?? null, row[colour] ?? null]));
+  return [...together.values()].flatMap((column) => {
+    const numbers = column.map((row) => row[metric]);
+    return [mean(numbers) - deviation(numbers), mean(numbers) + deviation(numbers)];
+  });
+}
+
 /** A plot of `metric` against `x`, one line per value of `colour`. */
 function plot(rows, metric, x, colour, onPoint) {
   const known = rows.filter((row) => typeof row[metric] === "number");
   const numbers = known.map((row) => row[metric]);
-  let [low, high] = [Math.min(...numbers), Math.max(...numbers)];
+  const ends = barsOf(known, metric, x, colour);
+  let [low, high] = [Math.min(...numbers, ...ends), Math.max(...numbers, ...ends)];
   const margin = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1;
   [low, high] = [low - margin, high + margin];
   const atY = (value) => INSIDE.top + (HEIGHT - INSIDE.top - INSIDE.bottom) * (high - value) / (high - low);

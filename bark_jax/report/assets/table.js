@@ -23,9 +23,9 @@ function columnCalled(name) {
     ?? columns.find((column) => column.endsWith(`.${name}`));
 }
 
-/** Numbers as they are, everything else as it is shown. */
+/** Results as they are, settings that are not set as they are shown. */
 function valueIn(row, name) {
-  return typeof row[name] === "number" ? row[name] : cellText(row, name);
+  return row[name] ?? cellText(row, name);
 }
 
 function compare(value, operator, wanted) {
