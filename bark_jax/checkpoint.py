@@ -1,19 +1,22 @@
 """A model on disk: one directory, each stage an Orbax checkpoint that can be loaded by itself.
 
 config.json                        format version, sizes, token layout, source and its hashes
-semantic/ coarse/ fine/ codec/     Orbax
+semantic/ coarse/ fine/ codec/     Orbax, and SHA256SUMS, the hashes of its files
 tokenizer/vocab.txt                WordPiece vocabulary
 voices/NAME.npz                    history prompts; NAME may hold one slash
 """
 
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bark_jax.config import STAGES, BarkConfig, from_dict, to_dict
 from bark_jax.params import Params, flatten, unflatten
+from bark_jax.runtime.abandoned import leave_abandoned_reads_unreported, root_of
 from bark_jax.runtime.files import read_json, replacing
+from bark_jax.runtime.hashes import find_damage, write_hashes
 from bark_jax.runtime.host_memory import large_buffers_returned
 from bark_jax.runtime.notices import logging_left_alone
 
@@ -26,10 +29,12 @@ CONFIG_FILE = "config.json"
 
 @logging_left_alone()
 def save_stage(directory: str | Path, stage: str, params: Params) -> None:
-    """Writes the parameters of one stage. `directory` exists; `directory/stage` does not.
+    """Writes and hashes the parameters of one stage.
 
+    `directory` exists; `directory/stage` does not.
     In a run of several processes all of them call this, with NumPy arrays or global JAX arrays.
     """
+    import jax
     from orbax.checkpoint import v1 as ocp
 
     # Nothing changes the arrays while they are written, so they need no copy, and compression
@@ -38,8 +43,11 @@ def save_stage(directory: str | Path, stage: str, params: Params) -> None:
     context = ocp.Context()
     context.memory_options.deepcopy_host_arrays = False
     context.array_options.saving.use_compression = False
+    path = Path(directory).resolve() / stage
     with context:
-        ocp.save(str(Path(directory).resolve() / stage), params)
+        ocp.save(str(path), params)
+    if jax.process_index() == 0:
+        write_hashes(path)
 
 
 def save_config(
@@ -88,6 +96,7 @@ def load_stage(
     stage: str,
     dtype: str | None = None,
     sharding_of: Callable[[str], "jax.sharding.Sharding"] | None = None,
+    check_hashes: bool = True,
 ) -> Params:
     """Reads the parameters of one stage as jax arrays.
 
@@ -95,9 +104,11 @@ def load_stage(
       stage: one of "semantic", "coarse", "fine", "codec".
       dtype: cast floating-point arrays to it while reading; None keeps the stored dtype.
       sharding_of: sharding of the parameter with a dotted name; None: all on the first device.
+      check_hashes: compare the files with their hashes while they are read. A stage that was
+        written without hashes is read all the same.
     Raises:
       FileNotFoundError: the stage is not there.
-      ValueError: an unknown stage, or the checkpoint is damaged or incomplete.
+      ValueError: an unknown stage, or the checkpoint is damaged or incomplete; names the files.
     """
     import jax
     import jax.numpy as jnp
@@ -116,13 +127,25 @@ def load_stage(
         sharding = default if sharding_of is None else sharding_of(name)
         return jax.ShapeDtypeStruct(leaf.shape, to, sharding=sharding)
 
-    try:
-        stored = flatten(ocp.metadata(str(path)).metadata)
-        targets = unflatten({name: target(name, leaf) for name, leaf in stored.items()})
-        with large_buffers_returned():
-            return ocp.load(str(path), targets)
-    except Exception as error:
-        raise ValueError(f"cannot read the {stage!r} stage of {directory}: {error}") from error
+    leave_abandoned_reads_unreported()
+    where, problem = f"the {stage!r} stage of {directory}", None
+    with ThreadPoolExecutor(1) as beside:
+        damage = beside.submit(find_damage, path) if check_hashes else None
+        try:
+            with large_buffers_returned():
+                stored = flatten(ocp.metadata(str(path)).metadata)
+                targets = unflatten({name: target(name, leaf) for name, leaf in stored.items()})
+                params = ocp.load(str(path), targets)
+        except Exception as error:
+            problem = root_of(error)
+        if damage and (files := damage.result()):
+            raise ValueError(
+                f"{where} is damaged: {', '.join(files)} {'is' if len(files) == 1 else 'are'} "
+                "not as written. Copy, download or convert it again"
+            )
+    if problem is not None:
+        raise ValueError(f"cannot read {where}: {problem}")
+    return params
 
 
 def _read_config(directory: str | Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ def load(
     local_files_only: bool,
     mesh: Mesh | None,
     offload: bool,
+    check_hashes: bool,
 ) -> tuple[StageRunner, VoiceLibrary]:
     """See `Bark.from_pretrained`. Parameters are read when their stage first runs."""
     check_not_forked()
@@ -36,7 +37,9 @@ def load(
     def params_of(stage: str) -> StageParams:
         # The codec costs little, and rounding in it is audible.
         stored = "float32" if stage == "codec" else execution.dtypes.params
-        read = functools.partial(checkpoint.load_stage, model.folders[stage], stage, stored, place)
+        read = functools.partial(
+            checkpoint.load_stage, model.folders[stage], stage, stored, place, check_hashes
+        )
         return StageParams(read, offload)
 
     params = {stage: params_of(stage) for stage in STAGES}

@@ -53,6 +53,7 @@ class Bark:
         local_files_only: bool = False,
         mesh: Mesh | None = None,
         offload: bool = False,
+        check_hashes: bool = True,
     ) -> "Bark":
         """Loads a model.
 
@@ -69,6 +70,8 @@ class Bark:
             over its axis "model". A batch whose rows do not divide evenly is computed whole on
             every device of "data". Several processes pass equal arguments and get equal results.
           offload: keep parameters in host memory and each stage on the device only while it runs.
+          check_hashes: refuse parameters that are not as they were written. Hashing runs beside
+            reading; see docs/conversion.md.
         Raises:
           OSError: a model is not found or cannot be fetched; says what to do.
           ValueError: a damaged model, an unknown dtype, or stages that do not fit together.
@@ -82,6 +85,7 @@ class Bark:
                 local_files_only=local_files_only,
                 mesh=mesh,
                 offload=offload,
+                check_hashes=check_hashes,
             )
         )
 

@@ -120,6 +120,8 @@ def _add_model(group: Any) -> None:
         help="of weights and arithmetic; default: float32 on CPU, else bfloat16")
     add("--offload", action="store_true", default=environment.is_true(environment.OFFLOAD),
         help="keep on the device only the stage that runs")
+    add("--no-check-hashes", dest="check_hashes", action="store_false",
+        help="load weights without looking for damage")
 
 
 def _add_sampling(group: Any) -> None:

@@ -250,6 +250,7 @@ def load_model(
         local_files_only=args.offline,
         mesh=mesh,
         offload=args.offload,
+        check_hashes=args.check_hashes,
     )
 
 

@@ -1,5 +1,6 @@
 """`bark-jax doctor`: what this machine has for running Bark, and what looks wrong."""
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -13,7 +14,9 @@ from packaging.requirements import Requirement
 
 from bark_jax import __version__
 from bark_jax.cli.arguments import PROG, Parser, default_model
+from bark_jax.config import STAGES
 from bark_jax.runtime import environment
+from bark_jax.runtime.hashes import find_damage, has_hashes, write_hashes
 
 PACKAGES = (
     "jax", "jaxlib", "flax", "orbax-checkpoint", "numpy", "tokenizers", "huggingface_hub",
@@ -30,17 +33,58 @@ VARIABLE_OF = {
     "compiled programs": "XDG_CACHE_HOME or JAX_COMPILATION_CACHE_DIR",
     "Hugging Face": "HF_HOME",
 }
+UNHASHED = "it has no hashes, so damage cannot be seen (--add-hashes MODEL adds them)"
 Report = dict[str, Any]
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints the report; the exit code is 1 if jax finds no device to run on."""
     parser = Parser(prog=f"{PROG} doctor", description=__doc__)
+    parser.add_argument(
+        "models", nargs="*", metavar="MODEL", help="look for damage in the weights of these instead"
+    )
+    parser.add_argument(
+        "--add-hashes",
+        action="store_true",
+        help="hash the weights of MODEL where an older version wrote them, so that later damage is "
+        "seen",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(argv)
+    if args.models:
+        return check_models(args)
     report = examine()
     print(json.dumps(report, indent=2) if args.json else "\n".join(lines_of(report)))
     return 0 if report["devices"] else 1
+
+
+def check_models(args: argparse.Namespace) -> int:
+    """Prints what the hashes say of each model's stages; the exit code is 1 if one is damaged."""
+    from bark_jax.sources.resolve import resolve_model
+
+    found = {}
+    for name in args.models:
+        directory = resolve_model(name, local_files_only=True)
+        stages = [directory / stage for stage in STAGES if (directory / stage).is_dir()]
+        for stage in stages if args.add_hashes else ():
+            if not has_hashes(stage):
+                write_hashes(stage)
+        found[name] = {
+            stage.name: find_damage(stage) if has_hashes(stage) else None for stage in stages
+        }
+    if args.json:
+        print(json.dumps(found, indent=2))
+    else:
+        for name, by_stage in found.items():
+            for stage, damage in by_stage.items():
+                print(f"{name}, {stage}: {_in_words(damage)}")
+    return int(any(damage for by_stage in found.values() for damage in by_stage.values()))
+
+
+def _in_words(damage: list[str] | None) -> str:
+    if damage is None:
+        return f"cannot be checked: {UNHASHED}"
+    return f"damaged: {', '.join(damage)}" if damage else "as written"
 
 
 def examine() -> Report:
@@ -140,10 +184,12 @@ def find_models() -> list[Report]:
     from bark_jax.runtime.paths import NANO, cache_path
     from bark_jax.sources.suno_downloads import find_downloads
 
-    models = [{"path": str(NANO), "state": "nano, inside the package"}]
     made = sorted(path.parent for path in cache_path("models").rglob("config.json"))
-    models += [
-        {"path": str(path), "state": "ready"} for path in made if ".partial" not in str(path)
+    ready = {NANO: "nano, inside the package"}
+    ready |= {path: "ready" for path in made if ".partial" not in str(path)}
+    models = [
+        {"path": str(path), "state": state + ("" if is_hashed(path) else f"; {UNHASHED}")}
+        for path, state in ready.items()
     ]
     for size, small in (("small", True), ("large", False)):
         files = find_downloads(small)
@@ -154,6 +200,11 @@ def find_models() -> list[Report]:
     hub = sorted(Path(HF_HUB_CACHE).glob("models--*bark*"))
     models += [{"path": str(path), "state": "downloaded"} for path in hub]
     return models
+
+
+def is_hashed(model: Path) -> bool:
+    """Whether damage in any of its stages can be seen."""
+    return all(has_hashes(model / stage) for stage in STAGES if (model / stage).is_dir())
 
 
 def find_voices() -> Report:

@@ -14,6 +14,8 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from bark_jax.runtime.abandoned import leave_abandoned_reads_unreported, root_of
+
 BY = "eval_loss"  # the metric that decides which checkpoint is the best
 
 
@@ -72,13 +74,14 @@ class Checkpoints:
         target = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), like
         )
+        leave_abandoned_reads_unreported()
         try:
             arrays = self._checkpointer.load(step, target)
             host: Any = self._checkpointer.metadata(step).custom_metadata
         except Exception as error:
             raise ValueError(
-                f"cannot read step {step} of {self._checkpointer.directory}: {error}"
-            ) from error
+                f"cannot read step {step} of {self._checkpointer.directory}: {root_of(error)}"
+            ) from None
         return arrays, dict(host)
 
     def wait(self) -> None:

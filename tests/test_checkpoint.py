@@ -1,0 +1,122 @@
+"""Damage to a model on disk is seen, and named in one line."""
+
+import contextlib
+import io
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from bark_jax import Bark, checkpoint
+from bark_jax.cli import doctor
+from bark_jax.config import STAGES
+from bark_jax.params import flatten
+from bark_jax.runtime.hashes import HASHES_FILE, find_damage, has_hashes
+from bark_jax.runtime.paths import NANO
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A model of one stage."""
+    directory = tmp_path_factory.mktemp("written")
+    checkpoint.save_stage(directory, "coarse", tiny.stage_params("coarse"))
+    checkpoint.save_config(directory, tiny.CONFIG)
+    return directory
+
+
+@pytest.fixture
+def model(written, tmp_path):
+    return shutil.copytree(written, tmp_path / "model")
+
+
+def largest(directory):
+    return max((p for p in directory.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes()) or bytearray(1)
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_bit_that_flips_in_any_file_is_seen(model):
+    stage = model / "coarse"
+    files = [path for path in stage.rglob("*") if path.is_file() and path.name != HASHES_FILE]
+    assert len(files) > 5
+    for path in files:
+        before = path.read_bytes()
+        flip_a_bit(path)
+        name = path.relative_to(stage).as_posix()
+        assert find_damage(stage) == [name]
+        path.write_bytes(before)
+    flip_a_bit(path := largest(stage))
+    name = path.relative_to(stage).as_posix()
+    match = rf"the 'coarse' stage of .*/model is damaged: {name} is not as written\. Copy"
+    with pytest.raises(ValueError, match=match):
+        checkpoint.load_stage(model, "coarse")
+
+
+def test_the_impatient_get_what_is_there(model):
+    flip_a_bit(largest(model))
+    got = flatten(checkpoint.load_stage(model, "coarse", check_hashes=False))
+    want = flatten(tiny.stage_params("coarse"))
+    assert sum((np.asarray(got[name]) != np.asarray(want[name])).sum() for name in want) == 1
+
+
+@pytest.mark.parametrize("is_hashed", [True, False])
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_a_file_that_is_cut_off_gives_one_line(model, capfd, is_hashed, share):
+    path = largest(model)
+    if not is_hashed:
+        (model / "coarse" / HASHES_FILE).unlink()
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(ValueError, match="coarse") as raised:
+        checkpoint.load_stage(model, "coarse")
+    assert len(str(raised.value)) < 500 and "\n" not in str(raised.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_the_hashes_are_those_of_sha256sum(model):
+    command = ["sha256sum", "--check", "--strict", "--quiet", HASHES_FILE]
+    subprocess.run(command, cwd=model / "coarse", check=True)
+
+
+def test_hashes_lead_nowhere_else(model):
+    for line in (f"{'0' * 64}  ../config.json", f"{'0' * 64}  /etc/passwd", "no hash"):
+        (model / "coarse" / HASHES_FILE).write_text(line + "\n")
+        with pytest.raises(ValueError, match=f"{HASHES_FILE} is damaged"):
+            checkpoint.load_stage(model, "coarse")
+
+
+def run_doctor(*argv):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        code = doctor.main([str(each) for each in argv])
+    return code, out.getvalue()
+
+
+def test_a_model_without_hashes_loads_and_can_be_given_some(model):
+    (model / "coarse" / HASHES_FILE).unlink()
+    checkpoint.load_stage(model, "coarse")
+    code, out = run_doctor(model)
+    assert code == 0 and "coarse: cannot be checked: it has no hashes" in out
+    code, out = run_doctor(model, "--add-hashes")
+    assert code == 0 and out == f"{model}, coarse: as written\n"
+    flip_a_bit(path := largest(model))
+    name = path.relative_to(model / "coarse").as_posix()
+    # adding hashes never approves of damage
+    assert run_doctor(model, "--add-hashes") == (1, f"{model}, coarse: damaged: {name}\n")
+
+
+def test_the_packaged_model_is_as_written():
+    assert all(has_hashes(NANO / stage) for stage in STAGES)
+    assert not [name for stage in STAGES for name in find_damage(NANO / stage)]
+
+
+def test_a_loaded_model_is_checked_unless_told_otherwise(tmp_path):
+    model = shutil.copytree(NANO, tmp_path / "nano")
+    (model / "fine" / HASHES_FILE).write_text(f"{'0' * 64}  state/_METADATA\n")
+    with pytest.raises(ValueError, match=r"'fine' stage of .* is damaged: state/_METADATA"):
+        Bark.from_pretrained(model).runner.params["fine"].load()
+    Bark.from_pretrained(model, check_hashes=False).runner.params["fine"].load()
