@@ -1,18 +1,12 @@
 """Metrics of a recording that do not depend on its words."""
 
 import itertools
-import math
 from typing import Any
 
 import numpy as np
 
 from bark_jax.evaluation.pitch import pitch_of
-
-FRAME_S, HOP_S = 0.04, 0.01  # for silence and flatness
-SILENT_BELOW_DB = 40.0  # under the loudest frame
-SILENT_LEVEL = 1e-3  # RMS [-60 dBFS]; anything below is silence, however loud the rest
-MIN_PAUSE_S = 0.1  # shorter gaps are parts of words
-MIN_LOUDNESS_S = 0.4  # one block of BS.1770
+from bark_jax.sound import HOP_S, loudness, sounding_spans
 
 
 def audio_metrics(audio: np.ndarray, sample_rate: int, *, with_pitch: bool = True) -> dict:
@@ -45,34 +39,6 @@ def audio_metrics(audio: np.ndarray, sample_rate: int, *, with_pitch: bool = Tru
             "voiced_share": pitch.voiced_share,
         }
     return metrics
-
-
-def loudness(audio: np.ndarray, sample_rate: int) -> float | None:
-    """Integrated loudness [LUFS] by ITU-R BS.1770-4; None if the audio is silent or too short."""
-    import pyloudnorm
-
-    if len(audio) < MIN_LOUDNESS_S * sample_rate:
-        return None
-    found = pyloudnorm.Meter(sample_rate).integrated_loudness(audio.astype(np.float64))
-    return float(found) if math.isfinite(found) else None
-
-
-def sounding_spans(audio: np.ndarray, sample_rate: int) -> list[tuple[float, float]]:
-    """Begin and end [s] of the parts with sound; pauses under `MIN_PAUSE_S` are bridged."""
-    import librosa
-
-    frame, hop = round(FRAME_S * sample_rate), round(HOP_S * sample_rate)
-    if not len(audio) or librosa.feature.rms(y=audio, frame_length=frame).max() < SILENT_LEVEL:
-        return []
-    intervals = librosa.effects.split(
-        audio, top_db=SILENT_BELOW_DB, frame_length=frame, hop_length=hop
-    )
-    spans: list[tuple[float, float]] = []
-    for begin, end in intervals / sample_rate:
-        if spans and begin - spans[-1][1] < MIN_PAUSE_S:
-            begin = spans.pop()[0]
-        spans.append((float(begin), float(end)))
-    return spans
 
 
 def silence(spans: list[tuple[float, float]], duration_s: float) -> dict[str, float]:

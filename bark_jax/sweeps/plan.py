@@ -16,7 +16,7 @@ from bark_jax.sweeps.settings import ModelSettings, PointSettings
 
 BYTES_PER_SAMPLE = 4 + 2  # 32-bit audio, and the 16-bit copy of a report
 BYTES_BESIDE = 400_000  # tokens, metrics, configs, spectrogram
-NEEDED = {"librosa": "sweep", "pyloudnorm": "sweep"}  # package -> extra
+NEEDED = {"librosa": "sweep"}  # package -> extra
 
 
 def plan(points: Sequence[PointSettings], sweep_dir: Path) -> list[str | None]:

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bark_jax.evaluation.audio import audio_metrics, loudness, sounding_spans, speaking_rate
+from bark_jax.evaluation.audio import audio_metrics, speaking_rate
 from bark_jax.evaluation.spectrogram import N_MELS, RANGE_DB, mel_db, save_spectrogram
 from bark_jax.evaluation.tokens import longest_run, repeat_share, token_metrics
+from bark_jax.sound import loudness, sounding_spans
 from tests.fake_bark import tone
 
 RATE = 24_000
