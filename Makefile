@@ -1,6 +1,7 @@
 # make speak TEXT="how much is the book" OUT=book.wav VOICE=slt   fresh machine to wav
 # make test                                     fresh machine to a green suite: style, types, quick tests
 # make test-all                                 the thorough tests as well
+# make docs                                     the documentation as a site, in build/site
 # make test-tpu                                 every stage compiled for TPUs that need not be there
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ OUT ?= bark.wav
 VOICE ?= rms
 PIP = .venv/bin/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: speak test test-all test-thorough test-tpu check clean
+.PHONY: speak test test-all test-thorough test-tpu check docs clean
 
 speak: .venv/installed
 	.venv/bin/bark-jax "$(TEXT)" -o "$(OUT)" --model nano --voice "$(VOICE)" \
@@ -34,6 +35,9 @@ check: .venv/installed-test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/pyright --pythonpath .venv/bin/python
+
+docs: .venv/installed-test
+	.venv/bin/mkdocs build --strict
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -67,10 +67,8 @@ def read_lines(path: Path, *, voice: Any, seed: int, sampling: SamplingConfig) -
     A line without a seed of its own gets `seed` plus its number, counted from 0; one without an id
     is named by its number; null means not given. Blank lines are skipped. A line that is not a JSON
     object, has unknown fields or bad values, or whose id is taken or cannot name a file, has a
-    `problem`.
+    `problem`. `voice`, `seed` and `sampling` are for lines without their own.
 
-    Args:
-      voice, seed, sampling: for lines without their own.
     Raises:
       ValueError: there are no lines, or the file is not UTF-8.
     """

@@ -144,7 +144,15 @@ class TokenLayout:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BarkConfig:
-    """Everything that a model directory's `config.json` says about its arrays."""
+    """Everything that a model directory's `config.json` says about its arrays.
+
+    Attributes:
+      semantic: sizes of the transformer from text to semantic tokens.
+      coarse: sizes of the transformer from semantic tokens to coarse codes.
+      fine: sizes of the transformer from coarse codes to all codes.
+      codec: sizes of EnCodec.
+      tokens: which id means what in each stage, and how long each stage's context is.
+    """
 
     semantic: GPTConfig
     coarse: GPTConfig

@@ -18,18 +18,33 @@ COMMENT_BYTES = 2000  # in a WAV file; libsndfile reads a comment of over 2047 b
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Generation:
-    """Audio, every intermediate, and what is needed to make it again."""
+    """Audio, every intermediate, and what is needed to make it again.
 
-    audio: np.ndarray  # (S,) float32, not clipped
-    sample_rate: int  # [Hz]
-    semantic: np.ndarray  # (N,) int32
-    coarse: np.ndarray  # (2, T) int32
-    fine: np.ndarray  # (8, T) int32
+    Attributes:
+      audio: (S,) float32 at `sample_rate`, not clipped.
+      sample_rate: of the audio [Hz].
+      semantic: semantic tokens (N,) int32.
+      coarse: coarse codes (2, T) int32.
+      fine: all codes (8, T) int32; its first two rows are `coarse`.
+      text: what was asked for.
+      seed: of this row.
+      finish_reason: of the semantic stage: "eos" (by itself), "max_duration" or "max_tokens".
+      timings: wall-clock time [s] of each stage, "semantic", "coarse", "fine" and "codec". It is
+        that of the whole batch that the row was in, equal for all its rows, and includes compiling
+        where a shape is seen for the first time.
+      settings: name of the voice and sampling values of the row, as plain data.
+    """
+
+    audio: np.ndarray
+    sample_rate: int
+    semantic: np.ndarray
+    coarse: np.ndarray
+    fine: np.ndarray
     text: str
     seed: int
-    finish_reason: str  # of the semantic stage: "eos", "max_duration" or "max_tokens"
-    timings: dict[str, float]  # stage -> [s], for the whole batch that the row was in
-    settings: dict[str, Any]  # voice name and sampling values of the row, plain data
+    finish_reason: str
+    timings: dict[str, float]
+    settings: dict[str, Any]
 
     def __repr__(self) -> str:
         return (
@@ -40,6 +55,7 @@ class Generation:
 
     @property
     def duration_s(self) -> float:
+        """Length of the audio [s]."""
         return len(self.audio) / self.sample_rate
 
     def metadata(self) -> dict[str, Any]:

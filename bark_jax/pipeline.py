@@ -148,7 +148,7 @@ class Bark:
         """Speaks `text`.
 
         Args:
-          text: what to say; about 13 s of speech fit into one row.
+          text: what to say; about 13 s of speech fit into one row of Bark's.
           voice: preset name, path of an `.npz`, dict of the three prompts, `Voice`, an earlier
             `Generation`, or None for a voice drawn by the model.
           seed: equal seeds give equal tokens on one platform and dtype.
@@ -188,7 +188,8 @@ class Bark:
         Args:
           batch_rows: how many rows run at a time; None is `Bark.batch_rows`.
           progress: show a bar of rows on stderr if that is a terminal.
-          text, voice, seed, sampling: as in `generate`.
+
+        The other arguments are those of `generate`.
         """
         batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling)
         made = stream(self.runner, batch, batch_rows or self.batch_rows)

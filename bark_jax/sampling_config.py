@@ -71,13 +71,25 @@ def _chains(stage: str, value: Any) -> Chain | list[Chain]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SemanticSampling:
-    temperature: PerRow[float] = 0.7  # 0 = argmax
-    top_k: PerRow[int | None] = None  # keep the k most likely ids
-    top_p: PerRow[float | None] = None  # keep the most likely ids up to this total probability
-    min_eos_p: PerRow[float | None] = 0.2  # end as soon as p(end of sequence) reaches this
-    max_duration_s: PerRow[float | None] = None  # of the audio [s]
-    allow_early_stop: PerRow[bool] = True  # False: run to the limit
-    processors: Any = ()  # before top_p and top_k: a list, or one list per row
+    """How semantic tokens are drawn: in effect, what is said and when it ends.
+
+    Attributes:
+      temperature: >= 0; lower is more conservative, 0 always takes the likeliest token.
+      top_k: keep the k likeliest tokens; None keeps all.
+      top_p: keep the likeliest tokens up to this total probability; None keeps all.
+      min_eos_p: end as soon as the end token's probability reaches this; None: only if it is drawn.
+      max_duration_s: of the audio [s]; None is the model's limit.
+      allow_early_stop: False runs to the limit.
+      processors: of `bark_jax.processors`, before `top_p` and `top_k`: a list, or one list per row.
+    """
+
+    temperature: PerRow[float] = 0.7
+    top_k: PerRow[int | None] = None
+    top_p: PerRow[float | None] = None
+    min_eos_p: PerRow[float | None] = 0.2
+    max_duration_s: PerRow[float | None] = None
+    allow_early_stop: PerRow[bool] = True
+    processors: Any = ()
 
     def __post_init__(self) -> None:
         _settle(self, "semantic")
@@ -85,6 +97,15 @@ class SemanticSampling:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CoarseSampling:
+    """How the codes of the first codebooks are drawn: in effect, how it sounds.
+
+    Attributes:
+      temperature: as in `SemanticSampling`.
+      top_k: as in `SemanticSampling`.
+      top_p: as in `SemanticSampling`.
+      processors: as in `SemanticSampling`.
+    """
+
     temperature: PerRow[float] = 0.7
     top_k: PerRow[int | None] = None
     top_p: PerRow[float | None] = None
@@ -96,6 +117,13 @@ class CoarseSampling:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FineSampling:
+    """How the remaining codes are drawn: in effect, how clean it sounds.
+
+    Attributes:
+      temperature: as in `SemanticSampling`.
+      processors: as in `SemanticSampling`.
+    """
+
     temperature: PerRow[float] = 0.5
     processors: Any = ()
 
@@ -108,6 +136,11 @@ class SamplingConfig:
     """Sampling values of all three stages.
 
     >>> SamplingConfig.of({"semantic": {"temperature": [0.5, 0.9]}, "fine": {"temperature": 0}})
+
+    Attributes:
+      semantic: values of the semantic stage.
+      coarse: values of the coarse stage.
+      fine: values of the fine stage.
     """
 
     semantic: SemanticSampling = SemanticSampling()

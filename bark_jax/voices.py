@@ -30,11 +30,17 @@ class Voice:
 
     `fine` covers the frames of `coarse` in every preset; as in the original, it may have another
     length, since each stage reads its own array.
+
+    Attributes:
+      semantic: (N,) int32.
+      coarse: (Q_coarse, T) int32.
+      fine: (Q_fine, T) int32.
+      name: of the preset, or the path.
     """
 
-    semantic: np.ndarray  # int32 (N,)
-    coarse: np.ndarray  # int32 (Q_coarse, T)
-    fine: np.ndarray  # int32 (Q_fine, T)
+    semantic: np.ndarray
+    coarse: np.ndarray
+    fine: np.ndarray
     name: str
 
     @classmethod

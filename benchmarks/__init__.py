@@ -1,1 +1,1 @@
-"""Measures bark_jax beside its peers: `python scripts/benchmark.py`. See docs/performance.md."""
+"""Measures bark_jax beside its peers: python scripts/benchmark.py. See docs/performance-log.md."""

@@ -46,7 +46,9 @@ class Target:
     def check_installed(self) -> None:
         """Raises ModuleNotFoundError if the compiler for this target is missing."""
         if importlib.util.find_spec(self.package) is None:
-            raise ModuleNotFoundError(f"{self.package} is not installed; see docs/performance.md")
+            raise ModuleNotFoundError(
+                f"{self.package} is not installed; see docs/performance-log.md"
+            )
 
     def sharding(self) -> NamedSharding:
         """Arrays that lie on this device."""

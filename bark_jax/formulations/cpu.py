@@ -1,6 +1,6 @@
 """The formulation for CPUs, made for XLA's kernels there and how it spreads work over the cores.
 
-Figures are of the small model on two cores; docs/performance.md says how they were measured.
+Figures are of the small model on two cores; docs/performance-log.md says how they were measured.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """The formulation for TPUs, whose tiles are 128 wide and whose products are slow with one row.
 
 Figures are the compiler's estimate for a decode step on a v5e, small model; see
-docs/performance.md.
+docs/performance-log.md.
 """
 
 import dataclasses

@@ -20,11 +20,17 @@ from bark_jax.runtime.sharding import MODEL
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DTypes:
-    """Number formats of one model; names as `jnp.dtype` takes them."""
+    """Number formats of one model, "float32" or "bfloat16" each.
 
-    params: str = "float32"  # parameters at rest
-    compute: str = "float32"  # inputs of matrix products
-    cache: str = "float32"  # keys and values
+    Attributes:
+      params: of parameters at rest.
+      compute: of the inputs of matrix products; results are float32.
+      cache: of keys and values.
+    """
+
+    params: str = "float32"
+    compute: str = "float32"
+    cache: str = "float32"
 
     @classmethod
     def all(cls, dtype: str) -> "DTypes":

@@ -1,6 +1,6 @@
 """How work is cut into calls and compiled on CPU, GPU and TPU: measured choices.
 
-docs/performance.md has the figures. How the arithmetic is done is chosen by a formulation.
+docs/performance-log.md has the figures. How the arithmetic is done is chosen by a formulation.
 """
 
 import dataclasses

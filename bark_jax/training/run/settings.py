@@ -32,7 +32,7 @@ class FinetuneSettings:
     """One run of one stage."""
 
     stage: str  # semantic, coarse, fine, codec
-    data: str  # directory of prepare_data.py or distill_data.py
+    data: str  # directory of `bark-jax prepare-data` or `distill-data`
     out: str
     # source: the model to start from, as in `Bark.from_pretrained`. Without one, the sizes of a
     # new model and its tokenizer; see new_model.py.
