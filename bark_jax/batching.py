@@ -8,6 +8,7 @@ import numpy as np
 
 from bark_jax.numbers import is_whole, plain
 from bark_jax.sampling_config import Rows, SamplingConfig, recorded, rows_of
+from bark_jax.voices import voice_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Batch:
             rows_of("text", text, n_rows),
             arrays if is_batch else arrays * n_rows,
             (voices := rows_of("voice", voice, n_rows)),
-            [v if v is None or isinstance(v, str) else type(v).__name__ for v in voices],
+            [voice_name(voice) for voice in voices],
             seeds_of(seed, n_rows),
             sampling.per_row(n_rows),
         )

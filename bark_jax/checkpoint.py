@@ -6,6 +6,7 @@ tokenizer/vocab.txt                WordPiece vocabulary
 voices/NAME.npz                    history prompts; NAME may hold one slash
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -91,6 +92,21 @@ def load_source(directory: str | Path) -> dict[str, Any]:
 
 
 @logging_left_alone()
+def identify(directory: str | Path, stage: str) -> str:
+    """A short hash that tells the parameters of a stage from others, without reading them.
+
+    Converted models are known by the hashes of the files that they were made from, others by their
+    files' names and sizes: Orbax gives every saving names of its own.
+    """
+    source = load_source(directory)
+    if known := source.get("sha256"):
+        return hashlib.sha256(json.dumps([stage, known], sort_keys=True).encode()).hexdigest()[:16]
+    root = Path(directory, stage)
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    found = [(path.relative_to(root).as_posix(), path.stat().st_size) for path in files]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
+
+
 def load_stage(
     directory: str | Path,
     stage: str,

@@ -1,19 +1,17 @@
 """The result of one row of `Bark.generate`."""
 
 import dataclasses
-import json
 import os
-from pathlib import Path
+from collections.abc import Mapping
 from textwrap import shorten
 from typing import Any
 
 import numpy as np
 
 from bark_jax import __version__
+from bark_jax.audio_files import AudioWriter, check_name, sidecar_of, write_sidecar
 from bark_jax.runtime.files import replacing
 from bark_jax.voices import save_voice
-
-COMMENT_BYTES = 2000  # in a WAV file; libsndfile reads a comment of over 2047 bytes back as empty
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,6 +31,7 @@ class Generation:
         that of the whole batch that the row was in, equal for all its rows, and includes compiling
         where a shape is seen for the first time.
       settings: name of the voice and sampling values of the row, as plain data.
+      origin: the model's name, hashes, number format and platform, as plain data.
     """
 
     audio: np.ndarray
@@ -45,6 +44,7 @@ class Generation:
     finish_reason: str
     timings: dict[str, float]
     settings: dict[str, Any]
+    origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         return (
@@ -59,63 +59,43 @@ class Generation:
         return len(self.audio) / self.sample_rate
 
     def metadata(self) -> dict[str, Any]:
-        """What `save` writes into the file: text, seed, settings, version; plain data."""
+        """What `save` writes into the file: text, seed, settings, model; plain data."""
         return {
             "text": self.text,
             "seed": self.seed,
             "finish_reason": self.finish_reason,
             **self.settings,
+            "made_by": dict(self.origin),
             "bark_jax": __version__,
         }
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a 32-bit float WAV with `metadata` as its JSON comment; a long text is cut there.
+    def save(self, path: str | os.PathLike[str], *, bits: int | None = None) -> None:
+        """Writes `.wav`, `.flac`, `.ogg` (Vorbis), `.opus` or `.mp3`, with `metadata` as comment.
 
+        Where they are too long for the format's comment, they stand whole in `NAME.json` beside
+        the file.
+
+        Args:
+          bits: a sample: 16, 24 or 32 (float) of a WAV, 16 or 24 of a FLAC. None: 32 and 24.
         Raises:
-          ValueError: `path` does not end in `.wav`.
-          OSError: it cannot be written.
+          ValueError: another suffix, or bits that the format lacks.
+          OSError: it cannot be written, or the format lacks the sample rate.
         """
-        import soundfile
-
-        path = Path(path).expanduser()
-        if path.suffix.lower() != ".wav":
-            raise ValueError(f"path={str(path)!r} must end in .wav")
-        try:
-            with (
-                replacing(path) as partial,
-                soundfile.SoundFile(
-                    partial, "w", self.sample_rate, channels=1, subtype="FLOAT", format="WAV"
-                ) as file,
-            ):
-                _leave_out_the_time(file)
-                file.comment = _json_within(self.metadata(), COMMENT_BYTES)
-                file.write(self.audio)
-        except soundfile.LibsndfileError as error:  # which does not give the reason
-            raise OSError(f"cannot write {path}: {error} Is the disk full?") from error
+        path = check_name(path, bits)
+        with (
+            replacing(path) as partial,
+            AudioWriter(
+                partial,
+                self.sample_rate,
+                self.metadata(),
+                suffix=path.suffix,
+                bits=bits,
+                sidecar=sidecar_of(path).name,
+            ) as writer,
+        ):
+            writer.write(self.audio)
+        write_sidecar(path, self.metadata())
 
     def save_voice(self, path: str | os.PathLike[str]) -> None:
         """Writes the tokens as a history prompt, in the original's `.npz` format."""
         save_voice(path, self.semantic, self.coarse, self.fine)
-
-
-def _leave_out_the_time(file: Any) -> None:
-    """Equal samples give equal files: by default libsndfile writes when it did so, to the second.
-
-    The time stands in the PEAK chunk. python-soundfile has no name for the command that leaves the
-    chunk out (sndfile.h, SFC_SET_ADD_PEAK_CHUNK), so this goes through its handles.
-    """
-    import soundfile
-
-    handle, nothing = getattr(file, "_file"), getattr(soundfile, "_ffi").NULL  # noqa: B009
-    getattr(soundfile, "_snd").sf_command(handle, 0x1050, nothing, 0)  # noqa: B009
-
-
-def _json_within(metadata: dict[str, Any], limit: int) -> str:
-    """JSON of at most `limit` bytes; if necessary, the text is cut and ends in an ellipsis."""
-    content = json.dumps(metadata, ensure_ascii=False)
-    if (excess := len(content.encode()) - limit) <= 0:
-        return content
-    ellipsis = "…"
-    kept = metadata["text"].encode()[: -(excess + len(ellipsis.encode()))]
-    cut = kept.decode(errors="ignore") + ellipsis
-    return json.dumps({**metadata, "text": cut}, ensure_ascii=False)

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Mapping
 
+import jax
 from jax.sharding import Mesh
 
 from bark_jax import checkpoint
@@ -11,13 +12,13 @@ from bark_jax.runtime.execution import DTypes, Execution
 from bark_jax.runtime.forks import check_not_forked
 from bark_jax.runtime.placement import StageParams
 from bark_jax.runtime.sharding import checked_mesh, sharding_of
-from bark_jax.sources.description import Source, describe
+from bark_jax.sources.description import Description, Source, describe
 from bark_jax.sources.voice_library import VoiceLibrary
 from bark_jax.stages.runner import StageRunner
 
 
 def load(
-    source: Source | Mapping[str, Source],
+    source: Source | Mapping[str, Source] | Description,
     *,
     dtype: str | DTypes | None,
     revision: str | None,
@@ -28,7 +29,9 @@ def load(
 ) -> tuple[StageRunner, VoiceLibrary]:
     """See `Bark.from_pretrained`. Parameters are read when their stage first runs."""
     check_not_forked()
-    model = describe(source, revision=revision, local_files_only=local_files_only)
+    model = source
+    if not isinstance(model, Description):
+        model = describe(model, revision=revision, local_files_only=local_files_only)
     if mesh is not None:
         mesh = checked_mesh(mesh)
     execution = Execution.here(dtype, mesh)
@@ -43,4 +46,13 @@ def load(
         return StageParams(read, offload)
 
     params = {stage: params_of(stage) for stage in STAGES}
-    return StageRunner(model.config, params, model.tokenizer, execution, mesh), model.voices
+    made_by = {
+        **model.origin,
+        "dtype": execution.dtypes.params,
+        "platform": execution.platform.name,
+        "jax": jax.__version__,
+    }
+    return (
+        StageRunner(model.config, params, model.tokenizer, execution, mesh, made_by),
+        model.voices,
+    )

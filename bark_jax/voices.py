@@ -86,6 +86,13 @@ class Voice:
         save_voice(path, self.semantic, self.coarse, self.fine)
 
 
+def voice_name(voice: Any) -> str | None:
+    """A voice argument for the record: its name or path, or what it is."""
+    if voice is None or isinstance(voice, str):
+        return voice
+    return os.fspath(voice) if isinstance(voice, os.PathLike) else type(voice).__name__
+
+
 def save_voice(
     path: str | os.PathLike[str], semantic: np.ndarray, coarse: np.ndarray, fine: np.ndarray
 ) -> None:

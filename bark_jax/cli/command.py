@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bark_jax.cli.arguments import PROG, Parser, make_parser, parse
+from bark_jax.cli.conventions import FAILURE, INTERRUPTED, OK, PIPE, check_format
+from bark_jax.cli.model import find_model, load_model, local_mesh
 from bark_jax.cli.subcommands import SUBCOMMANDS
 from bark_jax.programs.errors import FULL_ERROR, in_one_line
 from bark_jax.runtime.files import check_writable
@@ -24,20 +26,15 @@ from bark_jax.runtime.lines import decode, lines_of
 from bark_jax.runtime.notices import warnings_in_one_line
 
 if TYPE_CHECKING:
-    from jax.sharding import Mesh
-
     from bark_jax.generation import Generation
     from bark_jax.pipeline import Bark
-    from bark_jax.sources.description import Description
 
-OK, FAILURE, INTERRUPTED = 0, 1, 130  # exit codes, beside `arguments.USAGE_ERROR`
 ENDS = {
     "eos": "ended by itself",
     "max_duration": "cut off at --max-duration",
     "max_tokens": "cut off at the greatest length",
 }
 DEBUG = "--debug"  # shows the traceback of an error
-PIPE = "-"  # standard input or output, in place of a text or a file
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,6 +74,10 @@ def run(argv: Sequence[str]) -> int:
     args = parse(parser, argv)
     if args.list_voices:
         return list_voices(args)
+    if args.long:
+        from bark_jax.cli.long_text import speak_long
+
+        return speak_long(parser, args)
     return speak_file(parser, args) if args.batch_file else speak(parser, args)
 
 
@@ -147,15 +148,6 @@ def speak_file(parser: Parser, args: argparse.Namespace) -> int:
     return FAILURE if outcome.errors else OK
 
 
-def local_mesh() -> "Mesh | None":
-    """A mesh that splits rows over all devices of this process; None if there is only one."""
-    import jax
-
-    if jax.local_device_count() == 1:
-        return None
-    return jax.make_mesh((jax.local_device_count(),), ("data",))
-
-
 def read_texts(texts: Sequence[str]) -> Iterator[str]:
     """The texts, with the lines of standard input in place of "-"; empty lines are skipped."""
     for text in texts:
@@ -172,6 +164,7 @@ class Target:
 
     wav: Path | None  # None is standard output
     voices: tuple[Path, ...]
+    bits: int | None
 
 
 def plan_targets(parser: Parser, args: argparse.Namespace, n_texts: int) -> list[Target]:
@@ -192,14 +185,18 @@ def plan_targets(parser: Parser, args: argparse.Namespace, n_texts: int) -> list
         if sys.stdout.isatty():
             parser.error("standard output is a terminal: pipe it, or name a file with -o")
         wav = None
-    elif wav.suffix.lower() != ".wav":
-        parser.error(f"the output is a WAV file: {str(wav)!r} must end in .wav")
+    else:
+        check_format(parser, wav, args.bits)
     voices = [wav.with_suffix(".npz")] if wav and args.output_full else []
     voices += [Path(args.save_voice).expanduser()] if args.save_voice else []
     for file in filter(None, (wav, *voices)):
         file.parent.mkdir(parents=True, exist_ok=True)
     targets = [
-        Target(wav and numbered(wav, i, n_texts), tuple(numbered(v, i, n_texts) for v in voices))
+        Target(
+            wav and numbered(wav, i, n_texts),
+            tuple(numbered(v, i, n_texts) for v in voices),
+            args.bits,
+        )
         for i in range(n_texts)
     ]
     last = targets[-1]  # whose names are the longest
@@ -213,45 +210,6 @@ def numbered(file: Path, index: int, n_texts: int) -> Path:
     if n_texts == 1:
         return file
     return file.with_name(f"{file.stem}_{index:0{max(3, len(str(n_texts - 1)))}}{file.suffix}")
-
-
-def find_model(args: argparse.Namespace) -> "Description":
-    """Finds the command's model and voice, before seconds are spent on JAX.
-
-    Warns of a model that is untrained and can only give noise.
-    """
-    import huggingface_hub
-
-    from bark_jax.sources.description import describe
-
-    if not args.debug:
-        huggingface_hub.utils.logging.set_verbosity_error()  # or it tells of every retry
-    model = describe(
-        args.model,
-        revision=args.revision,
-        local_files_only=args.offline,
-        progress=not args.quiet,
-    )
-    model.voices.resolve(args.voice)
-    if model.is_untrained:
-        print(f"{PROG}: the weights of this model are untrained: expect noise", file=sys.stderr)
-    return model
-
-
-def load_model(
-    args: argparse.Namespace, model: "Description", mesh: "Mesh | None" = None
-) -> "Bark":
-    """The model of the command, ready to generate."""
-    from bark_jax.pipeline import Bark
-
-    return Bark.from_pretrained(
-        model.folders,
-        dtype=args.dtype,
-        local_files_only=args.offline,
-        mesh=mesh,
-        offload=args.offload,
-        check_hashes=args.check_hashes,
-    )
 
 
 def generate(
@@ -282,10 +240,10 @@ def list_voices(args: argparse.Namespace) -> int:
 def write(result: "Generation", target: Target) -> str:
     """Writes the files of one text; returns what to say about it."""
     if target.wav:
-        result.save(target.wav)
+        result.save(target.wav, bits=target.bits)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            result.save(Path(folder, "audio.wav"))
+            result.save(Path(folder, "audio.wav"), bits=target.bits)
             sys.stdout.buffer.write(Path(folder, "audio.wav").read_bytes())
             sys.stdout.buffer.flush()
     name = target.wav or "standard output"

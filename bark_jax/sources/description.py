@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bark_jax.checkpoint import load_config, load_source
+from bark_jax.checkpoint import identify, load_config, load_source
 from bark_jax.config import STAGES, BarkConfig
 from bark_jax.sources.resolve import resolve_model
 from bark_jax.sources.voice_library import VoiceLibrary
@@ -19,6 +19,8 @@ Source = str | Path
 class Description:
     """Where a model's stages are, its sizes, its tokenizer and its voices."""
 
+    source: Source | Mapping[str, Source]  # as it was named
+    revision: str | None
     folders: Mapping[str, Path]  # stage -> model directory
     local_files_only: bool  # voices are never looked for on the hub
 
@@ -46,6 +48,15 @@ class Description:
         )
 
     @property
+    def origin(self) -> dict[str, Any]:
+        """Which model it is, for the record of what it makes: plain data."""
+        return {
+            "model": _named(self.source),
+            "revision": self.revision,
+            "sha256": {stage: identify(at, stage) for stage, at in self.folders.items()},
+        }
+
+    @property
     def is_untrained(self) -> bool:
         """Whether a stage can only give noise."""
         return any(load_source(at).get("untrained") for at in set(self.folders.values()))
@@ -60,7 +71,15 @@ def describe(
 ) -> Description:
     """Finds a model, downloading and converting it if need be; see `Bark.from_pretrained`."""
     options = {"revision": revision, "local_files_only": local_files_only, "progress": progress}
-    return Description(_stage_folders(source, **options), local_files_only)
+    return Description(source, revision, _stage_folders(source, **options), local_files_only)
+
+
+def _named(source: Source | Mapping[str, Source]) -> Any:
+    """A source for the record: directories by their whole path."""
+    if isinstance(source, Mapping):
+        return {stage: _named(each) for stage, each in source.items()}
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.is_dir() else str(source)
 
 
 def _stage_folders(source: Source | Mapping[str, Source], **options: Any) -> dict[str, Path]:

@@ -53,6 +53,7 @@ def finish(
             finish_reason=semantic[i].finish_reason,
             timings=timings,
             settings=batch.settings(i),
+            origin=runner.origin,
         )
         for i in range(batch.n_rows)
     ]

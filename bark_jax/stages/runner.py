@@ -38,6 +38,7 @@ class StageRunner:
     tokenizer: Tokenizer
     execution: Execution
     mesh: Mesh | None
+    origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of the model; plain data
 
     @property
     def is_offloaded(self) -> bool:

@@ -1,0 +1,18 @@
+"""What all commands have in common."""
+
+from pathlib import Path
+
+from bark_jax.cli.arguments import Parser
+
+OK, FAILURE, INTERRUPTED = 0, 1, 130  # exit codes, beside `arguments.USAGE_ERROR`
+PIPE = "-"  # standard input or output, in place of a text or a file
+
+
+def check_format(parser: Parser, path: Path, bits: int | None) -> None:
+    """Ends the command if no audio file can have this name, or these bits a sample."""
+    from bark_jax.audio_files import check_name  # it brings NumPy, for which help need not wait
+
+    try:
+        check_name(path, bits)
+    except ValueError as error:
+        parser.error(f"the output: {error}")
