@@ -1,5 +1,6 @@
 """`Bark`: text to audio, in one call or stage by stage."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
@@ -10,11 +11,15 @@ from bark_jax.batching import Batch, as_rows
 from bark_jax.config import TRANSFORMERS, BarkConfig
 from bark_jax.generation import Generation
 from bark_jax.loading import load
+from bark_jax.long.guards import Recognizer
+from bark_jax.long.reading import Document
+from bark_jax.long.run import LongGeneration, generate_long
+from bark_jax.long.settings import LongSettings
 from bark_jax.runtime.compiling import enable_cache
 from bark_jax.runtime.execution import DTypes
 from bark_jax.runtime.progress import counted
 from bark_jax.sampling_config import SamplingConfig
-from bark_jax.sources.description import Source
+from bark_jax.sources.description import Description, Source
 from bark_jax.sources.voice_library import VoiceLibrary
 from bark_jax.stages.chain import generate
 from bark_jax.stages.checks import (
@@ -46,7 +51,7 @@ class Bark:
     @classmethod
     def from_pretrained(
         cls,
-        source: Source | Mapping[str, Source] = "nano",
+        source: Source | Mapping[str, Source] | Description = "nano",
         *,
         dtype: str | DTypes | None = None,
         revision: str | None = None,
@@ -61,7 +66,7 @@ class Bark:
           source: a model directory, a folder with Suno's or Hugging Face's files, a hub repository
             (`suno/bark`, `suno/bark-small`: downloaded and converted once), or `"nano"`. A mapping
             {"semantic": …, "coarse": …, "fine": …, "codec": …} mixes sizes; stages that it lacks
-            come from its "semantic" model.
+            come from its "semantic" model. Or what `sources.description.describe` has found.
           dtype: "float32", "bfloat16" or a `DTypes`; None is float32 on CPU, else bfloat16. The
             codec is always float32.
           revision: branch, tag or commit of the hub repository.
@@ -194,6 +199,59 @@ class Bark:
         batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling)
         made = stream(self.runner, batch, batch_rows or self.batch_rows)
         return counted(made, batch.n_rows, progress)
+
+    def generate_long(
+        self,
+        text: str | Document,
+        *,
+        voice: Any = None,
+        voices: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        sampling: Sampling = None,
+        settings: LongSettings | Mapping[str, Any] | str | None = None,
+        recognizer: Recognizer | None = None,
+        path: str | os.PathLike[str] | None = None,
+        bits: int | None = None,
+        batch_rows: int | None = None,
+        progress: bool = False,
+    ) -> LongGeneration:
+        """Speaks a text of any length, piece by piece, with checks and second tries.
+
+        Args:
+          text: any length; or a `Document` from `bark_jax.long.reading`, which may have times.
+          voice: of everything that is nobody's line, see `generate`. None: that of the first piece.
+          voices: by the names that begin lines, `NAME: text`; those lines lose their name. `MAN:`
+            and `WOMAN:`, which need not be listed, keep it.
+          seed: of the first piece; each next one has the next number.
+          sampling: one value for each field, see `generate`.
+          settings: a `LongSettings`, (part of) it as a dict, or "notebook": the recipe of the
+            original's notebook, a sentence at a time, semantic temperature 0.6, min_eos_p 0.05.
+          recognizer: (audio, sample rate) -> words; pieces that miss theirs are tried again.
+          path: an audio file that is written meanwhile, with its manifest `NAME.json` beside it. An
+            interrupted call is continued by an equal one, bit by bit, and memory does not grow with
+            the text. None: the audio is kept in memory.
+          bits: a sample of that file, see `Generation.save`.
+          batch_rows: pieces under way at a time; None is `Bark.batch_rows`.
+          progress: show a bar of audio seconds on stderr if that is a terminal.
+        Raises:
+          ValueError: an argument is out of its range, or `NAME.json` is another file.
+          OSError: a file cannot be read or written.
+          InUseError: another process is writing that file.
+        """
+        return generate_long(
+            self,
+            text,
+            voice=voice,
+            voices=voices,
+            seed=seed,
+            sampling=sampling,
+            settings=settings,
+            recognizer=recognizer,
+            path=path,
+            bits=bits,
+            batch_rows=batch_rows,
+            progress=progress,
+        )
 
     @overload
     def semantic(

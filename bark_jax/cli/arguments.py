@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 from bark_jax import __version__
 from bark_jax.cli.subcommands import SUBCOMMANDS
 from bark_jax.config import DTYPES, STAGES
+from bark_jax.long.languages import LANGUAGES
+from bark_jax.long.settings import MODES, LongSettings
 from bark_jax.runtime import environment
 from bark_jax.sampling_config import SamplingConfig
 
@@ -31,6 +33,7 @@ examples:
   bark-jax "One." "Two." -o out.wav               a batch: out_000.wav, out_001.wav
   bark-jax "Hello." --save-voice me.npz && bark-jax "Once more." -v me.npz
   bark-jax --batch-file lines.txt --out-dir out   thousands of lines; goes on where it stopped
+  bark-jax --long chapter.txt -o chapter.wav      a text of any length, as one file
 
 commands, each with a --help of its own:
 {commands}
@@ -56,6 +59,7 @@ def make_parser() -> Parser:
         allow_abbrev=False,
     )
     _add_text_and_output(parser.add_argument_group("text and output"))
+    _add_long(parser.add_argument_group("texts of any length (--long)"))
     _add_model(parser.add_argument_group("model"))
     _add_sampling(parser.add_argument_group("sampling"))
     add = parser.add_argument_group("other").add_argument
@@ -80,6 +84,7 @@ def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
     args = parser.parse_intermixed_args(_respell(argv[:end]))
     args.texts = [*args.text, *args.positional, *argv[end + 1 :]]
     args.sampling = _sampling(args)
+    args.long_settings = _long_settings(args)
     return args
 
 
@@ -93,7 +98,10 @@ def _add_text_and_output(group: Any) -> None:
     add("-v", "--voice", "--history-prompt", metavar="VOICE",
         help="name of a preset, or a .npz file; without it every run has a voice of its own")
     add("-o", "--output", "--output-filename", metavar="FILE", default="bark_generation.wav",
-        help='default %(default)s; "-" writes the WAV to standard output')
+        help='.wav, .flac, .ogg, .opus or .mp3; default %(default)s; "-" writes a WAV to standard '
+        "output")
+    add("--bits", type=int, choices=(16, 24, 32),
+        help="a sample: of WAV (default 32, which is float) and FLAC (24)")
     add("--output-dir", metavar="DIR", default="", help="folder for FILE, made if missing")
     add("--output-full", default=False, type=boolean, nargs="?", metavar="BOOL",
         help="also write FILE with suffix .npz: the tokens, to be used as a voice")
@@ -107,6 +115,33 @@ def _add_text_and_output(group: Any) -> None:
         help="of --batch-file: the I-th of N processes that share the lines out")
     add("--batch-size", type=positive_int, metavar="N",
         help="texts under way at a time; default: what suits the platform")
+
+
+def _add_long(group: Any) -> None:
+    add, default = group.add_argument, LongSettings()
+    add("--long", metavar="FILE",
+        help='say all of a text, .md, .srt or .vtt file, or of "-", as one recording; its manifest '
+        "is FILE.json beside it; the same command again goes on where it stopped")
+    add("--voices", type=speakers, default={}, metavar="NAME=VOICE,…",
+        help='of lines that begin with "NAME: "; the name is not said')
+    add("--notebook", action="store_true",
+        help="as the original's notebook: sentence by sentence, temperature 0.6, min-eos-p 0.05")
+    add("--mode", dest="long.mode", choices=MODES,
+        help="what a piece continues: always the voice, the piece before, or that with the voice "
+        f"every few pieces (default {default.mode})")
+    add("--reanchor-every", dest="long.reanchor_every", type=positive_int, metavar="K",
+        help=f"pieces from one return to the voice to the next (default {default.reanchor_every})")
+    add("--language", dest="long.language", choices=LANGUAGES, help="default: guessed")
+    add("--tries", dest="long.tries", type=positive_int, metavar="N",
+        help=f"of a piece that fails a check (default {default.tries})")
+    add("--recognizer", dest="long.recognizer", metavar="NAME",
+        help='checks the words too: "pocketsphinx" (English), "whisper:MODEL" or "module:function"')
+    add("--pause", dest="long.pause_s", type=number, metavar="SECONDS",
+        help=f"between pieces (default {default.pause_s})")
+    add("--speaker-pause", dest="long.speaker_pause_s", type=number, metavar="SECONDS",
+        help=f"between speakers (default {default.speaker_pause_s})")
+    add("--loudness", dest="long.loudness_lufs", type=float, metavar="LUFS",
+        help=f"of every piece (default {default.loudness_lufs:g})")
 
 
 def _add_model(group: Any) -> None:
@@ -160,6 +195,14 @@ def by_stage(text: str) -> dict[str, str]:
     if not all(equals and stage in STAGES for stage, equals, _ in parts):
         return {"semantic": text}
     return {stage: model for stage, _, model in parts}
+
+
+def speakers(text: str) -> dict[str, str]:
+    """NAME=VOICE,NAME=VOICE …"""
+    parts = [part.partition("=") for part in text.split(",")]
+    if not all(name.strip() and voice.strip() for name, _, voice in parts):
+        raise argparse.ArgumentTypeError(f"want NAME=VOICE,NAME=VOICE, got {text!r}")
+    return {name.strip(): voice.strip() for name, _, voice in parts}
 
 
 def boolean(text: str) -> bool:
@@ -222,6 +265,15 @@ def _respell(argv: Sequence[str]) -> list[str]:
     return [f"{token}=true" if token in SWITCHES else token for token in tokens]
 
 
+def _long_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The given fields of `LongSettings` only."""
+    return {
+        name.removeprefix("long."): value
+        for name, value in vars(args).items()
+        if name.startswith("long.") and value is not None
+    }
+
+
 def _sampling(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """The given values only, by stage and field."""
     values = {name: value for name, value in vars(args).items() if value is not None}
@@ -230,6 +282,6 @@ def _sampling(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
         sampling[stage] = {name: values[name] for name in FILTERS if name in values}
     for name, value in values.items():
         stage, dot, field = name.partition(".")
-        if dot:
+        if dot and stage in sampling:
             sampling[stage][field] = value
     return sampling

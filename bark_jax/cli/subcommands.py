@@ -37,6 +37,10 @@ class Subcommand:
 SUBCOMMANDS = {
     "doctor": Subcommand(
         "devices, versions, caches, models, voices", "cli.doctor:main", None),
+    "info": Subcommand(
+        "what an audio file says of how it was made", "cli.info:main", None),
+    "repeat": Subcommand(
+        "an audio file once more, from what it says", "cli.repeat:main", None),
     "convert": Subcommand(
         "Suno's or Hugging Face's files to a model", "cli.conversion:convert", "convert"),
     "verify": Subcommand(

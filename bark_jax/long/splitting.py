@@ -81,6 +81,8 @@ def split_text(
     speakers: Collection[str] = (),
     limits: Limits | None = None,
     merge: bool = True,
+    start: int = 0,
+    speaker: str | None = None,
 ) -> list[Piece]:
     """The pieces of a text, in order.
 
@@ -92,6 +94,7 @@ def split_text(
         and are said.
       limits: how long a piece may be; default: Bark's.
       merge: merge short sentences; False: a piece for every sentence.
+      start, speaker: begin at this character, in the middle of this speaker's lines.
     Raises:
       ValueError: an unknown language.
     """
@@ -100,29 +103,30 @@ def split_text(
     language = language or guess_language(text)
     limits = limits or Limits()
     pieces: list[Piece] = []
-    begin = 0
-    for label, content, speaker in _turns(text, speakers):
+    begin = start
+    for label, content, own in _turns(text[start:], speakers, speaker):
         lead = len(label)
         for part in _parts_of_turn(content, language, limits, merge):
             end = begin + lead + len(part)
             said = _as_song(text, begin + lead, end)
             seconds = seconds_of(said, limits.letters_per_s)
-            pieces.append(Piece(said, begin, end, speaker, seconds))
+            pieces.append(Piece(said, begin, end, own, seconds))
             begin, lead = end, 0
     return _without_silent(pieces)
 
 
-def _turns(text: str, speakers: Collection[str]) -> Iterator[tuple[str, str, str | None]]:
+def _turns(
+    text: str, speakers: Collection[str], speaker: str | None
+) -> Iterator[tuple[str, str, str | None]]:
     """(label, content, speaker) of each stretch of one speaker; joined they are the text."""
     names = "|".join(re.escape(name) for name in sorted({*speakers, *STAY_TEXT}))
     label = re.compile(rf"^[^\S\n]*({names}):(?!\S)[^\S\n]*", re.MULTILINE)
     starts = {found.start(): found for found in label.finditer(text)}
     ends = {0, len(text), *starts, *(gap.end() for gap in BLANK_LINE.finditer(text))}
-    speaker: str | None = None
     turn = ""
     for begin, end in itertools.pairwise(sorted(ends)):
         found = starts.get(begin)
-        named = found[1] if found else None
+        named = found[1] if found else None if begin else speaker
         if turn and (found or named != speaker):
             yield from _labelled(turn, speaker, label)
             turn = ""

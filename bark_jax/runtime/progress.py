@@ -33,3 +33,20 @@ def counted(items: Iterable[Item], total: int, wanted: bool) -> Iterator[Item]:
     """Yields the items, with a bar that counts them if it is wanted and stderr is a terminal."""
     is_watched = wanted and sys.stderr.isatty()
     yield from tqdm(items, total=total, unit="row", disable=not is_watched)
+
+
+@contextlib.contextmanager
+def seconds_bar(total_s: float, wanted: bool) -> Iterator[Callable[[float, float], None]]:
+    """Yields a function to call with the seconds of audio done and, as far as known, in all.
+
+    Its bar shows the time left, if it is wanted and stderr is a terminal.
+    """
+    is_watched = wanted and sys.stderr.isatty()
+    shown = "{l_bar}{bar}| {n:.0f} of {total:.0f} s of audio [{elapsed}, {remaining} left]"
+    with tqdm(total=total_s, disable=not is_watched, bar_format=shown) as bar:
+
+        def report(done_s: float, total_s: float) -> None:
+            bar.total = total_s
+            bar.update(done_s - bar.n)
+
+        yield report

@@ -1,0 +1,77 @@
+"""`bark-jax info FILE`: what an audio file says of how it was made."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bark_jax.audio_files import read_metadata
+from bark_jax.cli.arguments import PROG, Parser
+
+INNER = "  "
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints it, and for a long text what became of its pieces."""
+    parser = Parser(prog=f"{PROG} info", description=__doc__)
+    parser.add_argument("file", metavar="FILE", type=Path, help="audio that bark-jax wrote")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args(argv)
+    path = args.file.expanduser()
+    found = {**facts_of(path), **read_metadata(path), **pieces_of(path)}
+    if args.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(lines_of(found)))
+    return 0
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """What the file is, whoever made it."""
+    import soundfile
+
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        found = soundfile.info(path)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{path} is not an audio file: {error}") from error
+    return {
+        "file": str(path),
+        "format": f"{found.format}, {found.subtype}",
+        "sample_rate": found.samplerate,
+        "duration_s": round(found.duration, 4),
+    }
+
+
+def pieces_of(path: Path) -> dict[str, Any]:
+    """Of a long text: the pieces in the manifest beside the file."""
+    from bark_jax.long.manifest import manifest_path, read_manifest
+
+    try:
+        manifest = read_manifest(manifest_path(path))
+    except ValueError:  # another file
+        return {}
+    names = ("status", "letters_per_s", "n_pieces", "pieces")
+    return {name: manifest[name] for name in names} if manifest else {}
+
+
+def lines_of(found: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """Entries a line each, nested ones below their name."""
+    for name, value in found.items():
+        if name == "pieces":
+            yield f"{indent}pieces"
+            yield from (f"{indent}{INNER}{_piece(i, piece)}" for i, piece in enumerate(value))
+        elif isinstance(value, Mapping) and value:
+            yield f"{indent}{name}"
+            yield from lines_of(value, indent + INNER)
+        elif value not in (None, {}, []) and name not in ("key", "cues"):
+            yield f"{indent}{name}: {value}"
+
+
+def _piece(index: int, piece: Mapping[str, Any]) -> str:
+    tries = [", ".join(one["faults"]) or "good" for one in piece["tries"]]
+    voice = "" if piece["speaker"] is None else f"{piece['speaker']}: "
+    after = f" (tries: {'; '.join(tries)}; took {piece['chosen'] + 1})" if len(tries) > 1 else ""
+    times = f"{piece['begin_s']:8.2f} … {piece['end_s']:8.2f}"
+    return f"{index:4} {times}  {voice}{piece['text']}{after}"
