@@ -17,7 +17,7 @@ from bark_jax.config import STAGES, BarkConfig, from_dict, to_dict
 from bark_jax.params import Params, flatten, unflatten
 from bark_jax.runtime.abandoned import leave_abandoned_reads_unreported, root_of
 from bark_jax.runtime.files import read_json, replacing
-from bark_jax.runtime.hashes import find_damage, write_hashes
+from bark_jax.runtime.hashes import HASHES_FILE, find_damage, has_hashes, write_hashes
 from bark_jax.runtime.host_memory import large_buffers_returned
 from bark_jax.runtime.notices import logging_left_alone
 
@@ -95,16 +95,20 @@ def load_source(directory: str | Path) -> dict[str, Any]:
 def identify(directory: str | Path, stage: str) -> str:
     """A short hash that tells the parameters of a stage from others, without reading them.
 
-    Converted models are known by the hashes of the files that they were made from, others by their
-    files' names and sizes: Orbax gives every saving names of its own.
+    Converted models are known by the hashes of the files that they were made from, wherever they
+    were converted; others by the hashes of their own files, or where there are none by the names
+    and sizes: Orbax gives every saving names of its own.
     """
     source = load_source(directory)
-    if known := source.get("sha256"):
-        return hashlib.sha256(json.dumps([stage, known], sort_keys=True).encode()).hexdigest()[:16]
     root = Path(directory, stage)
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    found = [(path.relative_to(root).as_posix(), path.stat().st_size) for path in files]
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
+    if "sha256" in source and "trained" not in source:
+        content = json.dumps([stage, source["sha256"]], sort_keys=True)
+    elif has_hashes(root):
+        content = (root / HASHES_FILE).read_text(encoding="utf-8")
+    else:
+        files = sorted(path for path in root.rglob("*") if path.is_file())
+        content = json.dumps([(path.name, path.stat().st_size) for path in files])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def load_stage(

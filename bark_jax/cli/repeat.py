@@ -42,6 +42,7 @@ def main(argv: Sequence[str]) -> int:
             quiet=args.quiet,
             offload=False,
             debug=False,
+            check_hashes=True,
         )
         return load_model(options, find_model(options))
 
