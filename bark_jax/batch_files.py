@@ -10,13 +10,12 @@ from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from bark_jax.batching import seeds_of
 from bark_jax.generation import Generation
 from bark_jax.numbers import as_whole
 from bark_jax.runtime import lines as lines_io
 from bark_jax.runtime.locks import held_alone
+from bark_jax.runtime.progress import work_bar
 from bark_jax.sampling_config import SamplingConfig, recorded
 from bark_jax.stages.checks import check_processors
 from bark_jax.text import piece_ids
@@ -159,7 +158,7 @@ def speak_lines(
                 write({"id": line.id, "text": line.text, "error": problem})
         sound = [line for line in todo if line.id not in errors]
         audio_s = 0.0
-        with tqdm(total=len(sound), unit="line", disable=None if progress else True) as bar:
+        with work_bar(len(sound), "line", wanted=progress) as bar:
             for row, made in stream_lines(bark, sound, batch_rows):
                 line = sound[row]
                 made.save(out_dir / f"{line.id}.wav")

@@ -64,7 +64,8 @@ class Bark:
 
         Args:
           source: a model directory, a folder with Suno's or Hugging Face's files, a hub repository
-            (`suno/bark`, `suno/bark-small`: downloaded and converted once), or `"nano"`. A mapping
+            (`suno/bark`, `suno/bark-small`: downloaded and converted once), `"nano"`, or
+            `"untrained"` (tiny, gives noise, for trying things out). A mapping
             {"semantic": …, "coarse": …, "fine": …, "codec": …} mixes sizes; stages that it lacks
             come from its "semantic" model. Or what `sources.description.describe` has found.
           dtype: "float32", "bfloat16" or a `DTypes`; None is float32 on CPU, else bfloat16. The

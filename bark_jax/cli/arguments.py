@@ -147,8 +147,9 @@ def _add_long(group: Any) -> None:
 def _add_model(group: Any) -> None:
     add = group.add_argument
     add("--model", default=by_stage(default_model()), type=by_stage, metavar="MODEL",
-        help='a directory, hub repository (suno/bark, suno/bark-small) or "nano"; one per stage: '
-        f"semantic=MODEL,coarse=MODEL (default {default_model()}; set by ${environment.MODEL})")
+        help='a directory, hub repository (suno/bark, suno/bark-small), "nano" or "untrained" '
+        f"(noise); one per stage: semantic=MODEL,coarse=MODEL (default {default_model()}; "
+        f"set by ${environment.MODEL})")
     add("--revision", help="of the hub repository")
     add("--offline", action="store_true", help="use only what is on this machine")
     add("--dtype", choices=DTYPES,

@@ -39,14 +39,15 @@ def verify(argv: Sequence[str]) -> int:
 
     parser = Parser(prog=f"{PROG} verify", description=verify.__doc__)
     _add_source(parser, tuple(SUFFIXES))
-    parser.add_argument("--model", type=Path, required=True, help="model directory of bark_jax")
+    parser.add_argument("--model", required=True, help="as for speaking: a directory …")
     parser.add_argument("--seed", type=int, default=0, help="of the random input")
     args = parser.parse_args(argv)
     _use_cpu()
     from bark_jax.conversion.verify import table
     from bark_jax.conversion.verify import verify as work
+    from bark_jax.sources.resolve import resolve_model
 
-    comparisons = work(**vars(args))
+    comparisons = work(**{**vars(args), "model": resolve_model(args.model)})
     print(table(comparisons))
     return 0 if all(row.is_equal for row in comparisons) else 1
 

@@ -17,6 +17,7 @@ from bark_jax.conversion.suno import SUFFIXES, is_suno, open_suno
 from bark_jax.conversion.tensors import read_params
 from bark_jax.params import flatten
 from bark_jax.runtime.notices import warn
+from bark_jax.runtime.progress import tqdm_bar
 from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, Tokenizer, write_lower_case
 from bark_jax.voices import Voice, save_voice
 
@@ -58,7 +59,7 @@ def convert(
         out, source=source, overwrite=overwrite, is_ours=checkpoint.is_model
     ) as made:
         n_bytes = sum(path.stat().st_size for path in opened.files)
-        with tqdm(
+        with tqdm_bar(
             total=2 * n_bytes, unit="B", unit_scale=True, disable=None if progress else True
         ) as bar:
             hashes = {path.name: _hash(path, bar) for path in opened.files}

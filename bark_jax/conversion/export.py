@@ -4,14 +4,13 @@ import shutil
 from pathlib import Path
 from typing import get_args
 
-from tqdm import tqdm
-
 from bark_jax import checkpoint
 from bark_jax.conversion.directory import complete_directory
 from bark_jax.conversion.huggingface import is_huggingface, write_huggingface
 from bark_jax.conversion.rules import Dialect
 from bark_jax.conversion.suno import find_voices, is_suno, write_suno
 from bark_jax.conversion.tensors import State, write_tensors
+from bark_jax.runtime.progress import tqdm_bar
 from bark_jax.text import SETTINGS_FILE, VOCAB_FILE
 
 FORMATS = tuple(dialect for dialect in get_args(Dialect) if dialect != "ours")
@@ -49,7 +48,7 @@ def export(
     is_ours = is_huggingface if format == "hf" else is_suno
     with (
         complete_directory(out, source=model, overwrite=overwrite, is_ours=is_ours) as made,
-        tqdm(total=4, disable=None if progress else True) as bar,
+        tqdm_bar(total=4, disable=None if progress else True) as bar,
     ):
 
         def read(stage: str) -> State:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from bark_jax.batch_files import Line, problem_of, read_lines, stream_lines
 from bark_jax.data.manifest import Manifest
@@ -20,6 +19,7 @@ from bark_jax.pipeline import Bark
 from bark_jax.preparation.corpus import Skipped
 from bark_jax.preparation.models import ModelSource, model_sha256, text_ids, token_spec
 from bark_jax.preparation.shard_builder import Chunk, ShardBuilder, plan_chunks
+from bark_jax.runtime.progress import work_bar
 from bark_jax.sampling_config import SamplingConfig
 from bark_jax.text import normalize_whitespace
 
@@ -72,7 +72,7 @@ def _write_chunks(
     builder: ShardBuilder, todo: Sequence[Chunk[Line]], bark: Bark, settings: DistillSettings
 ) -> None:
     begin, made_s = time.perf_counter(), 0.0
-    with tqdm(total=sum(len(chunk.rows) for chunk in todo), unit="text", disable=None) as bar:
+    with work_bar(sum(len(chunk.rows) for chunk in todo), "text") as bar:
         for chunk in todo:
             results: dict[str, Record | Skipped] = {}
             sound: list[tuple[Line, np.ndarray]] = []

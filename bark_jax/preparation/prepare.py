@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from bark_jax.checkpoint import load_source
 from bark_jax.data.manifest import Manifest
@@ -24,6 +23,7 @@ from bark_jax.preparation.semantic_choice import SemanticSettings, choose_source
 from bark_jax.preparation.semantic_sources import SemanticSource, Sound
 from bark_jax.preparation.semantic_tokenizers import load_tokenizer, save_tokenizer
 from bark_jax.preparation.shard_builder import Chunk, ShardBuilder, plan_chunks
+from bark_jax.runtime.progress import work_bar
 from bark_jax.sources.resolve import resolve_model
 
 TOKENIZER_DIR = "semantic_tokenizer"  # of the data, if it was trained on them
@@ -104,7 +104,7 @@ def _write_chunks(
 ) -> None:
     begin, made_s = time.perf_counter(), 0.0
     total = sum(len(chunk.rows) for chunk in todo)
-    with tqdm(total=total, unit="row", disable=None) as bar:
+    with work_bar(total, "row") as bar:
         read = reader.read([chunk.rows for chunk in todo], source)
         for chunk, clips in zip(todo, read, strict=True):
             results = _make_records(chunk.rows, clips, bark, settings, bar.update)

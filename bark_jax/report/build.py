@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import soundfile
-from tqdm import tqdm
 
 from bark_jax import __version__
 from bark_jax.evaluation.spectrogram import save_spectrogram
@@ -22,6 +21,7 @@ from bark_jax.report.columns import Columns, columns_of
 from bark_jax.report.labels import label_of
 from bark_jax.runtime.directories import replacing_directory
 from bark_jax.runtime.files import read_json
+from bark_jax.runtime.progress import tqdm_bar
 from bark_jax.sweeps.point_files import AUDIO_FILE, METRICS_FILE
 from bark_jax.sweeps.results import Row, gather, write_results
 
@@ -46,7 +46,7 @@ def build(sweep_dir: Path, out: Path | None = None) -> Path:
         write_results(sweep_dir, rows)
         for folder in ("audio", "spectrograms"):
             (partial / folder).mkdir()
-        for row in tqdm(rows, unit="point", disable=None):
+        for row in tqdm_bar(rows, unit="point", disable=None):
             if row["status"] == "done":
                 _copy_sound(sweep_dir / row["folder"] / AUDIO_FILE, row["folder"], partial)
         for asset in resources.files("bark_jax.report").joinpath("assets").iterdir():

@@ -60,7 +60,8 @@ def jit(
         signature = _signature((args, kwargs, execution, is_single_row))
         if signature in seen:
             return jitted(*args, execution=execution, **kwargs)
-        with _notice(function.__module__):
+        stage = function.__module__.rpartition(".")[-1]
+        with notice(f"the {stage} stage", shown=_is_watched()):
             made = jitted(*args, execution=execution, **kwargs)
         seen.add(signature)
         return made
@@ -77,9 +78,12 @@ def _signature(tree: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _notice(module: str) -> Iterator[None]:
-    """Says that a stage is being compiled, once that has taken a while."""
-    timer = threading.Timer(_NOTICE_AFTER_S, _say_compiling, [module])
+def notice(what: str, shown: bool = True) -> Iterator[None]:
+    """Says on stderr that something is being compiled, once that has taken a while."""
+    if not shown:
+        yield
+        return
+    timer = threading.Timer(_NOTICE_AFTER_S, _say_compiling, [what])
     timer.daemon = True
     timer.start()
     try:
@@ -123,8 +127,10 @@ def _cache_in_use() -> str | None:
     return getattr(jax.config, "jax_compilation_cache_dir")  # noqa: B009  # defined at run time
 
 
-def _say_compiling(module: str) -> None:
-    if sys.stderr.isatty():
-        stage = module.rsplit(".", 1)[-1]
-        kept = "" if _cache_in_use() is None else "; kept for the next run"
-        print(f"\ncompiling the {stage} stage, some 5 to 30 s{kept}", file=sys.stderr)
+def _is_watched() -> bool:
+    return sys.stderr.isatty()
+
+
+def _say_compiling(what: str) -> None:
+    kept = "" if _cache_in_use() is None else "; kept for the next run"
+    print(f"\ncompiling {what}, some 5 to 30 s{kept}", file=sys.stderr, flush=True)

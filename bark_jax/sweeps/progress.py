@@ -1,14 +1,13 @@
 """One progress bar for a whole sweep, even if several processes or machines make its points."""
 
 import contextlib
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import Any
 
 from bark_jax.runtime.files import read_json
+from bark_jax.runtime.progress import work_bar
 from bark_jax.sweeps.point_files import ERROR_FILE, METRICS_FILE
 
 LOOK_EVERY_S = 0.5
@@ -16,15 +15,12 @@ LOOK_EVERY_S = 0.5
 
 @contextlib.contextmanager
 def watching(folders: Sequence[Path]) -> Iterator[None]:
-    """Shows points done, seconds of audio and time left on stderr, if that is a terminal.
+    """Shows points done, seconds of audio and time left on stderr.
 
     It looks at what has been written, since launchers report nothing until everything is done.
     """
-    if not sys.stderr.isatty():
-        yield
-        return
     is_over = threading.Event()
-    with tqdm(total=len(folders), unit="point", dynamic_ncols=True) as bar:
+    with work_bar(len(folders), "point") as bar:
         watcher = threading.Thread(target=_watch, args=(folders, bar, is_over), daemon=True)
         watcher.start()
         try:
@@ -34,7 +30,7 @@ def watching(folders: Sequence[Path]) -> Iterator[None]:
             watcher.join()
 
 
-def _watch(folders: Sequence[Path], bar: tqdm, is_over: threading.Event) -> None:
+def _watch(folders: Sequence[Path], bar: Any, is_over: threading.Event) -> None:
     waiting, audio_s, n_failed = list(folders), 0.0, 0
     while True:
         is_last = is_over.wait(LOOK_EVERY_S)

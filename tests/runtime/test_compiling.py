@@ -118,6 +118,7 @@ def test_a_slow_first_call_says_so(monkeypatch, is_slow):
 
 def test_only_a_call_that_may_compile_starts_a_timer(monkeypatch):
     started = []
+    monkeypatch.setattr(sys, "stderr", Terminal())
     timer = compiling.threading.Timer
     monkeypatch.setattr(
         compiling.threading, "Timer", lambda *args: started.append(args) or timer(*args)
@@ -128,8 +129,22 @@ def test_only_a_call_that_may_compile_starts_a_timer(monkeypatch):
     assert len(started) == 2  # one for each shape
 
 
-def test_nothing_is_said_where_nobody_watches(capsys):
-    compiling._say_compiling("bark_jax.stages.fine")
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_notice_is_shown_where_it_is_wanted(capsys, monkeypatch, shown):
+    monkeypatch.setattr(compiling, "_NOTICE_AFTER_S", 0.01)
+    with compiling.notice("the training step", shown=shown):
+        time.sleep(0.3)
+    assert ("compiling the training step, some" in capsys.readouterr().err) == shown
+
+
+def test_nothing_is_said_where_nobody_watches(capsys, monkeypatch):
+    monkeypatch.setattr(compiling, "_NOTICE_AFTER_S", 0.01)
+
+    def traced(x, execution):
+        time.sleep(0.3)
+        return x
+
+    compiling.jit(traced)(jnp.ones(2), execution=HERE)
     assert capsys.readouterr().err == ""
 
 

@@ -14,7 +14,8 @@ import jax
 import numpy as np
 
 from bark_jax.params import flatten, unflatten
-from bark_jax.runtime.progress import stage_bar
+from bark_jax.runtime.compiling import notice
+from bark_jax.runtime.progress import work_bar
 from bark_jax.tracking import Tracker
 from bark_jax.training.run.batches import HostBatch
 from bark_jax.training.run.checkpoints import Checkpoints
@@ -53,6 +54,7 @@ class Loop:
     sample: Callable[[TrainState, int], None]
     step: int = 0  # steps given to the device
     rate: float = 0.0  # learning rate of the last step read
+    loss: float | None = None  # of about the last ten steps read, for the bar
     evaluated: int | None = None  # last step with an evaluation, and its loss
     eval_loss: float | None = None
     saved: int | None = None  # last step in `checkpoints`
@@ -68,12 +70,17 @@ class Loop:
           OSError, ValueError: data cannot be read, or checkpoints cannot be written.
         """
         begun = self.step
-        with stage_bar(self.settings.stage, self.clock.total(), True) as report:
+        stage, is_first = self.settings.stage, self.journal is not None
+        unit = "second" if self.settings.steps is None else "step"
+        done = self.clock.done(begun)
+        with work_bar(self.clock.total(), unit, desc=stage, initial=done, wanted=is_first) as bar:
             while (reason := self._reason_to_end()) is None:
-                self._call(self._next_length())
+                with notice(f"the {stage} training step", shown=is_first and self.step == begun):
+                    self._call(self._next_length())
                 self._between_calls()
-                if report is not None:
-                    report(self.clock.done(self.step))
+                if self.loss is not None:
+                    bar.set_postfix_str(f"loss {self.loss:.4g}", refresh=False)
+                bar.update(self.clock.done(self.step) - bar.n)
         self._read_pending(0)
         if reason != "signal" and self.step > begun and self.evaluated != self.step:
             self._evaluate_now()
@@ -129,6 +136,7 @@ class Loop:
         self.clock.count(values.pop("targets"))
         self.rate = values.pop("learning_rate")
         self.means.add(values)
+        self.loss = values["loss"] if self.loss is None else 0.9 * self.loss + 0.1 * values["loss"]
         is_evaluated = step % self.settings.eval_every == 0 or step == self.settings.steps
         if step % self.settings.log_every == 0 and not is_evaluated:
             self._write_row(step, {})
