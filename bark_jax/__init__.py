@@ -1,7 +1,7 @@
 """Bark, the text-to-audio model, in JAX and Flax.
 
 >>> from bark_jax import Bark
->>> Bark.from_pretrained("nano").generate("hello there", seed=1).save("hello.wav")
+>>> Bark.from_pretrained("nano").generate("good morning", seed=1).save("hello.wav")
 
 `bark_jax.api` has the original's functions under the original's names.
 """

@@ -27,11 +27,11 @@ DESCRIPTION = (
 )
 EPILOG = """\
 examples:
-  bark-jax "Hello there." -o hello.wav
+  bark-jax "good morning" -o morning.wav
   bark-jax "Hello [laughs]." -v v2/en_speaker_6 --seed 1 --model suno/bark-small
-  echo "Hello there." | bark-jax - -o - | aplay
-  bark-jax "One." "Two." -o out.wav               a batch: out_000.wav, out_001.wav
-  bark-jax "Hello." --save-voice me.npz && bark-jax "Once more." -v me.npz
+  echo "good morning" | bark-jax - -o - | aplay
+  bark-jax "good morning" "good night" -o out.wav a batch: out_000.wav, out_001.wav
+  bark-jax "good morning" --save-voice me.npz && bark-jax "good night" -v me.npz
   bark-jax --batch-file lines.txt --out-dir out   thousands of lines; goes on where it stopped
   bark-jax --long chapter.txt -o chapter.wav      a text of any length, as one file
 
