@@ -52,14 +52,22 @@ def plain_of(processor: Any) -> dict[str, Any]:
 
 def _class_of(name: Any) -> Any:
     module, _, rest = str(name).partition(":")
-    found = OWN.get(str(name))
-    if module and rest:
-        found = getattr(sys.modules.get(module) or importlib.import_module(module), rest, None)
-    if not isinstance(found, type):
+    found = OWN.get(str(name)) if not rest else _imported(module, rest)
+    # Checked before it is made: a batch file must not call whatever can be imported.
+    is_callable = isinstance(found, type) and "__call__" in dir(found)
+    if not (is_callable and dataclasses.is_dataclass(found)):
         raise ValueError(
-            f'processor {name!r} is not known; want one of {", ".join(OWN)}, or "module:Class"'
+            f"processor {name!r} is not known; want one of {', '.join(OWN)}, or 'module:Class' of "
+            "a flax.struct.dataclass that can be called"
         )
     return found
+
+
+def _imported(module: str, name: str) -> Any:
+    try:
+        return getattr(sys.modules.get(module) or importlib.import_module(module), name, None)
+    except ImportError:
+        return None
 
 
 def _checked(value: Any) -> Any:
