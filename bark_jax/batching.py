@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bark_jax.numbers import is_whole, plain
+from bark_jax.numbers import is_whole, plain, shown
 from bark_jax.sampling_config import Rows, SamplingConfig, recorded, rows_of
 from bark_jax.voices import voice_name
 
@@ -108,7 +108,9 @@ def seeds_of(seed: Any, n_rows: int) -> list[int]:
     seeds = rows_of("seed", plain(seed), n_rows)
     for value in seeds:
         if not is_whole(value) or not 0 <= value < 2**64:
-            raise ValueError(f"seed={value!r} is not allowed; want a whole number in 0 … 2**64 - 1")
+            raise ValueError(
+                f"seed={shown(value)} is not allowed; want a whole number in 0 … 2**64 - 1"
+            )
     return seeds
 
 

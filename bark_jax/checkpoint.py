@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bark_jax.config import STAGES, BarkConfig, from_dict, to_dict
+from bark_jax.numbers import shown
 from bark_jax.params import Params, flatten, unflatten
 from bark_jax.runtime.abandoned import leave_abandoned_reads_unreported, root_of
 from bark_jax.runtime.files import read_json, replacing
@@ -81,14 +82,19 @@ def load_config(directory: str | Path) -> BarkConfig:
     """
     content = _read_config(directory)
     try:
-        return from_dict(BarkConfig, {k: v for k, v in content.items() if k != "source"})
+        sizes = {name: value for name, value in content.items() if name != "source"}
+        return from_dict(BarkConfig, sizes, complete=True)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{Path(directory) / CONFIG_FILE}: {error}") from error
 
 
 def load_source(directory: str | Path) -> dict[str, Any]:
     """What `config.json` says about the origin of the parameters."""
-    return _read_config(directory).get("source", {})
+    source = _read_config(directory).get("source", {})
+    if not isinstance(source, dict):
+        path = Path(directory) / CONFIG_FILE
+        raise ValueError(f"{path}: source={shown(source)}, want an object of names and values")
+    return source
 
 
 @logging_left_alone()

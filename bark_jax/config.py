@@ -7,13 +7,18 @@ Source: suno-ai/bark @f4f32d4, bark/generation.py (constants) and bark/model.py 
 
 import dataclasses
 import math
+import re
 import typing
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from bark_jax.numbers import as_whole, is_finite, is_whole, plain, shown
+from bark_jax.schema import Between, Few, Id, Rate, Size, check_fields
 
 DTYPES = ("float32", "bfloat16")  # number formats that a user may choose
 
+FRACTION = re.compile(r"\d{1,20}(\.\d{1,20}|/\d{1,20})?", re.ASCII)
 T = TypeVar("T")
 
 STAGES = ("semantic", "coarse", "fine", "codec")
@@ -24,15 +29,16 @@ TRANSFORMERS = STAGES[:3]  # the stages that sample tokens
 class GPTConfig:
     """Sizes of one causal Bark transformer; fields follow `model_args` of the checkpoint."""
 
-    block_size: int = 1024  # rows of the position table
-    input_vocab_size: int  # ids the embedding accepts
-    output_vocab_size: int  # ids the head scores
-    n_layer: int
-    n_head: int
-    n_embd: int
+    block_size: Size = 1024  # rows of the position table
+    input_vocab_size: Size  # ids the embedding accepts
+    output_vocab_size: Size  # ids the head scores
+    n_layer: Few
+    n_head: Few
+    n_embd: Size
     bias: bool = False  # in every Linear, and in the LayerNorms of a causal model
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.n_embd % self.n_head:
             raise ValueError(f"n_embd={self.n_embd} is not a multiple of n_head={self.n_head}")
 
@@ -45,8 +51,8 @@ class GPTConfig:
 class FineGPTConfig(GPTConfig):
     """Sizes of the non-causal fine transformer: one embedding table per codebook."""
 
-    n_codes_total: int = 8
-    n_codes_given: int = 1  # codebooks that are never predicted
+    n_codes_total: Few = 8
+    n_codes_given: Few = 1  # codebooks that are never predicted
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,15 +66,18 @@ class FineGPTConfig(GPTConfig):
 class CodecConfig:
     """Sizes of an EnCodec model (SEANet encoder and decoder around a residual quantizer)."""
 
-    sample_rate: int = 24_000  # [Hz]
-    n_filters: int = 32  # channels next to the waveform; doubled at every stage
-    ratios: tuple[int, ...] = (8, 5, 4, 2)  # upsampling of the decoder, in its order
-    latent_dim: int = 128
-    kernel_size: int = 7  # first and last convolution
-    residual_kernel_size: int = 3
-    n_lstm: int = 2  # LSTM layers
-    codebook_size: int = 1024
-    n_codebooks: int = 32  # in the checkpoint; Bark uses the first 8
+    sample_rate: Size = 24_000  # [Hz]
+    n_filters: Size = 32  # channels next to the waveform; doubled at every stage
+    ratios: tuple[Few, ...] = (8, 5, 4, 2)  # upsampling of the decoder, in its order
+    latent_dim: Size = 128
+    kernel_size: Few = 7  # first and last convolution
+    residual_kernel_size: Few = 3
+    n_lstm: Annotated[int, Between(0, 64)] = 2  # LSTM layers
+    codebook_size: Size = 1024
+    n_codebooks: Few = 32  # in the checkpoint; Bark uses the first 8
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def hop_length(self) -> int:
@@ -85,32 +94,33 @@ class TokenLayout:
     """Which id means what in each stage, and how long each stage's context is."""
 
     # semantic model, input: [text | history, summed] [infer] [generated]
-    semantic_vocab_size: int = 10_000
-    semantic_pad_token: int = 10_000  # also the end-of-sequence id among the logits
-    text_encoding_offset: int = 10_048  # word-piece id + offset = input id
-    text_pad_token: int = 129_595
-    semantic_infer_token: int = 129_599
-    text_length: int = 256  # of the text, and of the semantic history summed onto it
-    max_semantic_tokens: int = 768
-    semantic_rate_hz: Fraction = Fraction("49.9")
+    semantic_vocab_size: Size = 10_000
+    semantic_pad_token: Id = 10_000  # also the end-of-sequence id among the logits
+    text_encoding_offset: Id = 10_048  # word-piece id + offset = input id
+    text_pad_token: Id = 129_595
+    semantic_infer_token: Id = 129_599
+    text_length: Size = 256  # of the text, and of the semantic history summed onto it
+    max_semantic_tokens: Size = 768
+    semantic_rate_hz: Rate = Fraction("49.9")
     # coarse model, input: [semantic] [infer] [coarse, codebooks interleaved]
-    n_coarse_codebooks: int = 2
-    codebook_size: int = 1024
-    coarse_rate_hz: Fraction = Fraction(75)  # frames per second, each of all codebooks
-    coarse_semantic_pad_token: int = 12_048
-    coarse_infer_token: int = 12_050
-    coarse_semantic_length: int = 256
-    min_coarse_history: int = 60
-    max_coarse_history: int = 630  # coarse tokens kept in the context
-    coarse_window: int = 60  # coarse tokens generated before the context moves
-    max_coarse_input: int = 768  # limit on max_coarse_history + coarse_window
+    n_coarse_codebooks: Few = 2
+    codebook_size: Size = 1024
+    coarse_rate_hz: Rate = Fraction(75)  # frames per second, each of all codebooks
+    coarse_semantic_pad_token: Id = 12_048
+    coarse_infer_token: Id = 12_050
+    coarse_semantic_length: Size = 256
+    min_coarse_history: Id = 60
+    max_coarse_history: Size = 630  # coarse tokens kept in the context
+    coarse_window: Size = 60  # coarse tokens generated before the context moves
+    max_coarse_input: Size = 768  # limit on max_coarse_history + coarse_window
     # fine model, input: frames of all codebooks
-    n_fine_codebooks: int = 8
-    fine_window: int = 1024  # [frames]
-    fine_history: int = 512  # [frames]
-    fine_hop: int = 512  # [frames]
+    n_fine_codebooks: Few = 8
+    fine_window: Size = 1024  # [frames]
+    fine_history: Id = 512  # [frames]
+    fine_hop: Size = 512  # [frames]
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.semantic_pad_token != self.semantic_vocab_size:
             raise ValueError(
                 f"semantic_pad_token={self.semantic_pad_token} must follow the last semantic id: "
@@ -162,6 +172,7 @@ class BarkConfig:
 
     def __post_init__(self) -> None:
         """Checks that the token layout fits into the three vocabularies and position tables."""
+        check_fields(self)
         tokens = self.tokens
         last_semantic_input = max(
             tokens.text_pad_token, tokens.semantic_infer_token, tokens.semantic_pad_token
@@ -202,16 +213,23 @@ class BarkConfig:
         return self.codec.sample_rate
 
 
-def from_dict(cls: type[T], data: Mapping[str, Any]) -> T:
+def from_dict(cls: type[T], data: Mapping[str, Any], *, complete: bool = False) -> T:
     """Builds a (nested) frozen config from plain data.
 
+    Args:
+      complete: no field may be missing, even if it has a default.
     Raises:
       TypeError: an unknown key, or a missing field that has no default; named.
+      ValueError: a value that the class refuses; names the field.
     """
     hints = typing.get_type_hints(cls)
     if unknown := data.keys() - hints.keys():
-        raise TypeError(f"{cls.__name__} has no field {sorted(unknown)}; it has {sorted(hints)}")
-    return cls(**{name: _revive(hints[name], value) for name, value in data.items()})
+        raise TypeError(
+            f"{cls.__name__} has no field {sorted(map(str, unknown))}; it has {sorted(hints)}"
+        )
+    if complete and (missing := hints.keys() - data.keys()):
+        raise TypeError(f"{cls.__name__} lacks {', '.join(sorted(missing))}")
+    return cls(**{k: _revive(hints[k], value, k, complete) for k, value in data.items()})
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -219,12 +237,31 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
-def _revive(hint: Any, value: Any) -> Any:
+def _revive(hint: Any, value: Any, name: str, complete: bool) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return from_dict(hint, value)  # pyright: ignore[reportArgumentType]
+        try:
+            return from_dict(hint, value, complete=complete)  # pyright: ignore[reportArgumentType]
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}: {error}") from error
+    value = plain(value) if hint in (int, bool, Fraction) else value
     if hint is Fraction:
-        return Fraction(str(value))
+        return _fraction(value, name)
+    if hint is int:
+        return as_whole(value)
+    if hint is bool and is_whole(value) and value in (0, 1):
+        return bool(value)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _fraction(value: Any, name: str) -> Fraction:
+    """A number, or text such as "25" or "499/10"."""
+    is_text = isinstance(value, str) and FRACTION.fullmatch(value)
+    if not (is_text or is_finite(value) or isinstance(value, Fraction)):
+        raise ValueError(f"{name}={shown(value)}, want a number")
+    try:
+        return Fraction(str(value))
+    except ZeroDivisionError:
+        raise ValueError(f"{name}={shown(value)}, want a number") from None
 
 
 def _plain(value: Any) -> Any:

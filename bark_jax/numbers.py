@@ -29,3 +29,12 @@ def as_whole(value: Any) -> Any:
 def is_whole(value: Any) -> bool:
     """Whether a plain value is a whole number."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def shown(value: Any) -> str:
+    """A value for an error message: at most 80 characters, whatever it is."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no whole number of more than 4300 digits
+        return f"a number of {value.bit_length()} bits" if is_whole(value) else type(value).__name__
+    return text if len(text) <= 80 else f"{text[:77]}..."

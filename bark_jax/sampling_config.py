@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bark_jax.config import TRANSFORMERS, from_dict
-from bark_jax.numbers import is_finite, is_whole
+from bark_jax.numbers import is_finite, is_whole, shown
 from bark_jax.numbers import plain as plain_number
 
 T = TypeVar("T")
@@ -160,7 +160,7 @@ class SamplingConfig:
         if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping):
-            raise TypeError(f"sampling wants a SamplingConfig or a dict, got {value!r}")
+            raise TypeError(f"sampling wants a SamplingConfig or a dict, got {shown(value)}")
         try:
             config = from_dict(cls, value)
         except TypeError as error:
@@ -192,7 +192,8 @@ class SamplingConfig:
 
 # field -> (allowed values in words; whether a value is allowed)
 _ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "temperature": ("a number >= 0", lambda v: is_finite(v) and v >= 0),
+    # times the largest Gumbel noise it must stay a finite float32
+    "temperature": ("a number in 0 … 1e30", lambda v: is_finite(v) and 0 <= v <= 1e30),
     "top_k": ("a whole number >= 1, or None", lambda v: is_whole(v) and v >= 1),
     "top_p": ("a number in 0 … 1, or None", lambda v: is_finite(v) and 0 <= v <= 1),
     "min_eos_p": ("a number in 0 … 1, or None", lambda v: is_finite(v) and 0 <= v <= 1),
@@ -224,7 +225,7 @@ def per_row(stage: str, sampling: Any, n_rows: int) -> dict[str, list[Any]]:
         allowed, is_allowed = _ALLOWED[field.name]
         for value in spread[field.name]:
             if not (value is None and "None" in allowed) and not is_allowed(value):
-                raise ValueError(f"{name}={value!r} is not allowed; want {allowed}")
+                raise ValueError(f"{name}={shown(value)} is not allowed; want {allowed}")
     return spread
 
 

@@ -159,7 +159,10 @@ def test_sampling_lists_of_the_wrong_length_are_refused():
 @pytest.mark.parametrize(
     "value, message",
     [
-        ({"semantic": {"temprature": 0.5}}, r"sampling: SemanticSampling has no field \['tempr"),
+        (
+            {"semantic": {"temprature": 0.5}},
+            r"sampling: semantic: SemanticSampling has no field \['tempr",
+        ),
         ({"corse": {}}, r"sampling: SamplingConfig has no field \['corse'\]; it has"),
         ({"fine": {"top_k": 3}}, r"FineSampling has no field \['top_k'\]"),
         ({"semantic": 0.5}, "sampling: semantic wants a dict of values, got 0.5"),

@@ -1,7 +1,9 @@
 """Damage to a model on disk is seen, and named in one line."""
 
 import contextlib
+import functools
 import io
+import json
 import shutil
 import subprocess
 
@@ -120,3 +122,38 @@ def test_a_loaded_model_is_checked_unless_told_otherwise(tmp_path):
     with pytest.raises(ValueError, match=r"'fine' stage of .* is damaged: state/_METADATA"):
         Bark.from_pretrained(model).runner.params["fine"].load()
     Bark.from_pretrained(model, check_hashes=False).runner.params["fine"].load()
+
+
+BAD = (0, -1, "1/0", "x", "1e999999999", None, float("nan"), float("inf"), {"a": 1}, [], True,
+       10**400, 1.5)  # fmt: skip
+
+
+def fields_of(content, at=()):
+    """The place of every value of a config, and of every table."""
+    for name, value in content.items():
+        yield (*at, name)
+        if isinstance(value, dict):
+            yield from fields_of(value, (*at, name))
+
+
+def test_every_bad_value_of_a_config_is_named_with_its_field(tmp_path):
+    content = json.loads((NANO / checkpoint.CONFIG_FILE).read_text())
+    fields = [place for place in fields_of(content) if place[0] not in ("format", "source")]
+    assert len(fields) > 50
+    for *tables, name in fields:
+        good = functools.reduce(lambda table, key: table[key], tables, content)
+        before = good[name]
+        for bad in BAD:
+            good[name] = bad
+            (tmp_path / checkpoint.CONFIG_FILE).write_text(json.dumps(content))
+            try:
+                checkpoint.load_config(tmp_path)
+            except ValueError as error:
+                assert name in str(error) and len(str(error)) < 600, (name, bad, str(error))
+            else:  # what may be 0, 1 or a fraction
+                assert bad in (0, 1, 1.5), (name, bad)
+        del good[name]
+        (tmp_path / checkpoint.CONFIG_FILE).write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=rf"config\.json: .*lacks {name}"):
+            checkpoint.load_config(tmp_path)
+        good[name] = before

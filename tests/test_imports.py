@@ -15,9 +15,10 @@ ROOT = Path(__file__).parents[1]
 # line. A new room is put where it belongs; if it fits nowhere, it holds two ideas.
 ROOMS = [
     "bark_jax",  # the version; its public names are imported when they are first used
+    "bark_jax.numbers",
+    "bark_jax.schema",
     "bark_jax.config",
     "bark_jax.params",
-    "bark_jax.numbers",
     "bark_jax.sound",
     "bark_jax.formulations",
     "bark_jax.runtime",

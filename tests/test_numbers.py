@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bark_jax.numbers import as_whole, is_finite, is_whole, plain
+from bark_jax.numbers import as_whole, is_finite, is_whole, plain, shown
 
 
 def test_numpys_values_become_pythons():
@@ -29,3 +29,10 @@ def test_what_counts_as_a_number(value, finite, whole):
 def test_whole_floats_are_whole():
     assert as_whole(7.0) == 7 and isinstance(as_whole(7.0), int)
     assert as_whole(7.5) == 7.5 and as_whole("7.0") == "7.0"
+
+
+def test_any_value_is_shown_in_few_characters():
+    assert shown(7.5) == "7.5"
+    assert shown(10**400) == "1" + "0" * 76 + "..."
+    assert shown(10**5000) == "a number of 16610 bits"
+    assert shown([10**5000]) == "list"

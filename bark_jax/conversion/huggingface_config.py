@@ -1,8 +1,10 @@
 """`config.json` and `generation_config.json` of transformers' Bark, to and from our config."""
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bark_jax.config import (
@@ -14,6 +16,7 @@ from bark_jax.config import (
     from_dict,
     to_dict,
 )
+from bark_jax.numbers import is_finite, shown
 
 SECTIONS = {
     "semantic": "semantic_config",
@@ -111,17 +114,39 @@ def config_from_json(config: Mapping[str, Any], generation: Mapping[str, Any]) -
     """
     if config.get("model_type") != "bark":
         raise ValueError(f"config.json has model_type={config.get('model_type')!r}, want 'bark'")
-    sections = {stage: config.get(name) or {} for stage, name in SECTIONS.items()}
+    with _in("generation_config.json"):
+        tokens = _layout_from_json(generation)
+    with _in("config.json"):
+        sections = {stage: _section(config, name) for stage, name in SECTIONS.items()}
+        with _in(SECTIONS["semantic"], GPT_FIELDS):
+            semantic = from_dict(GPTConfig, _pick(sections["semantic"], GPT_FIELDS))
+        with _in(SECTIONS["coarse"], GPT_FIELDS):
+            coarse = from_dict(GPTConfig, _pick(sections["coarse"], GPT_FIELDS))
+        with _in(SECTIONS["fine"], FINE_FIELDS):
+            fine = from_dict(FineGPTConfig, _pick(sections["fine"], FINE_FIELDS))
+        with _in(SECTIONS["codec"], CODEC_FIELDS):
+            codec = _codec_from_json(sections["codec"])
+        return BarkConfig(semantic=semantic, coarse=coarse, fine=fine, codec=codec, tokens=tokens)
+
+
+@contextlib.contextmanager
+def _in(where: str, fields: Mapping[str, tuple[str, Any]] | None = None) -> Iterator[None]:
+    """Puts the place, and the names that fields have there, into errors of the block."""
     try:
-        return BarkConfig(
-            semantic=from_dict(GPTConfig, _pick(sections["semantic"], GPT_FIELDS)),
-            coarse=from_dict(GPTConfig, _pick(sections["coarse"], GPT_FIELDS)),
-            fine=from_dict(FineGPTConfig, _pick(sections["fine"], FINE_FIELDS)),
-            codec=_codec_from_json(sections["codec"]),
-            tokens=_layout_from_json(generation),
-        )
-    except (AttributeError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise ValueError(f"config.json or generation_config.json: {error}") from error
+        yield
+    except (TypeError, ValueError) as error:
+        text = str(error)
+        for ours, (theirs, _) in (fields or {}).items():
+            text = re.sub(rf"\b{ours}=", f"{theirs}=", text)
+        raise ValueError(f"{where}: {text}") from error
+
+
+def _section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A part of a JSON object; absent or null is empty."""
+    section = content.get(name) or {}
+    if not isinstance(section, Mapping):
+        raise ValueError(f"{name}={shown(section)}, want an object of names and values")
+    return section
 
 
 def config_to_json(config: BarkConfig) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -171,8 +196,10 @@ def _codec_from_json(section: Mapping[str, Any]) -> CodecConfig:
     if others := [f"{n}={got[n]!r} (want {kind[n]!r})" for n in kind if got[n] != kind[n]]:
         raise ValueError(f"codec_config is of another kind of codec: {', '.join(others)}")
     codec = from_dict(CodecConfig, values)
-    most_kbps = section.get("target_bandwidths", BANDWIDTHS_KBPS)[-1]
-    return dataclasses.replace(codec, n_codebooks=int(1000 * most_kbps // _bits_per_s(codec)))
+    bandwidths = section.get("target_bandwidths", BANDWIDTHS_KBPS)
+    if not (isinstance(bandwidths, list) and bandwidths and all(map(is_finite, bandwidths))):
+        raise ValueError(f"target_bandwidths={shown(bandwidths)}, want a list of numbers")
+    return dataclasses.replace(codec, n_codebooks=int(1000 * bandwidths[-1] // _bits_per_s(codec)))
 
 
 def _bits_per_s(codec: CodecConfig) -> int:
@@ -193,7 +220,7 @@ def _bandwidths(codec: CodecConfig) -> list[float]:
 def _layout_from_json(generation: Mapping[str, Any]) -> TokenLayout:
     values: dict[str, Any] = {}
     for name, fields in LAYOUT_FIELDS.items():
-        section = generation if name is None else generation.get(name) or {}
+        section = generation if name is None else _section(generation, name)
         values |= {
             ours: section[theirs]
             for theirs, ours in fields.items()

@@ -135,8 +135,6 @@ def _config_from_args(make: type[T], args: Mapping[str, Any], where: str) -> T:
     wanted = {field.name for field in dataclasses.fields(make)}
     if absent := wanted - args.keys():
         raise ValueError(f"{where}: model_args lack {', '.join(sorted(absent))}")
-    if wrong := {name: value for name, value in args.items() if not isinstance(value, int)}:
-        raise ValueError(f"{where}: model_args {wrong} are not integers")
     try:
         return from_dict(make, args)
     except (TypeError, ValueError) as error:

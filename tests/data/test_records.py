@@ -101,7 +101,7 @@ def test_stored_audio_is_within_half_a_step_and_clipped():
 
 
 def test_what_is_not_there_is_said(data, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"holds no complete training data.*prepare_data"):
+    with pytest.raises(FileNotFoundError, match=r"holds no complete training data.*prepare-data"):
         open_source(tmp_path, "train")
     with pytest.raises(ValueError, match=r"split='test' is not one of"):
         open_source(data, "test")

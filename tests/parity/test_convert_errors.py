@@ -101,7 +101,11 @@ def test_wrong_architecture(suno_folder, tmp_path):
 ARGS_ERRORS = {
     "unknown": (dict(rotary=1), r"fine.pt: model_args: FineGPTConfig has no field \['rotary'\]"),
     "heads": (dict(n_head=3), "fine.pt: model_args: n_embd=32 is not a multiple of n_head=3"),
-    "text": (dict(n_layer="two"), r"fine.pt: model_args \{'n_layer': 'two'\} are not integers"),
+    "text": (
+        dict(n_layer="two"),
+        "fine.pt: model_args: n_layer='two', want a whole number in 1 … 1024",
+    ),
+    "no heads": (dict(n_head=0), "fine.pt: model_args: n_head=0, want a whole number in 1 …"),
     "layout": (dict(input_vocab_size=900), "input_vocab_size=900, want at least 1025"),
 }
 

@@ -42,8 +42,11 @@ CONFIG_ERRORS = {
         lambda c: c["codec_config"].update(use_causal_conv=False),
         r"another kind of codec: use_causal_conv=False \(want True\)",
     ),
-    "section": (lambda c: c.update(semantic_config=3), "config.json"),
-    "size": (lambda c: c["semantic_config"].update(num_heads=5), "not a multiple of n_head=5"),
+    "section": (lambda c: c.update(semantic_config=3), "config.json: semantic_config=3, want"),
+    "size": (
+        lambda c: c["semantic_config"].update(num_heads=5),
+        "hidden_size=32 is not a multiple of num_heads=5",
+    ),
 }
 
 
