@@ -63,8 +63,8 @@ def finetune(settings: FinetuneSettings) -> Outcome:
     """
     _join_processes(settings)
     enable_cache()
+    manifest = read_manifest(settings.data)
     with _run_directory(settings) as out:
-        manifest = read_manifest(settings.data)
         init = find_init(settings, manifest, out)
         task = find_task(settings, load_config(init))
         check_data(manifest, task, init)

@@ -169,6 +169,12 @@ def test_data_of_another_model_are_refused(home, tmp_path, stage, spec, message)
         finetune(settings_of(home, f"other-{stage}", stage=stage, data=str(data)))
 
 
+def test_data_that_are_not_there_leave_no_run_behind(home):
+    with pytest.raises(FileNotFoundError, match="no complete training data"):
+        finetune(settings_of(home, "missing", data=str(home / "nowhere")))
+    assert not (home / "missing").exists()
+
+
 def test_no_records_are_an_error(tmp_path, home):
     tones.write_data(tmp_path / "empty", n_train=0, n_eval=2)
     with pytest.raises(ValueError, match="has no train records"):
