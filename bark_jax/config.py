@@ -22,6 +22,7 @@ FRACTION = re.compile(r"\d{1,20}(\.\d{1,20}|/\d{1,20})?", re.ASCII)
 T = TypeVar("T")
 
 STAGES = ("semantic", "coarse", "fine", "codec")
+CODECS = ("seanet", "source_filter")
 TRANSFORMERS = STAGES[:3]  # the stages that sample tokens
 
 
@@ -75,9 +76,14 @@ class CodecConfig:
     n_lstm: Annotated[int, Between(0, 64)] = 2  # LSTM layers
     codebook_size: Size = 1024
     n_codebooks: Few = 32  # in the checkpoint; Bark uses the first 8
+    kind: str = "seanet"  # or "source_filter", which only has the sizes below, latents and codes
+    width: Size = 192  # of its layers
+    n_blocks: Few = 3  # of its encoder, and of its decoder
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.kind not in CODECS:
+            raise ValueError(f"codec.kind={self.kind!r} is not one of {CODECS}")
 
     @property
     def hop_length(self) -> int:

@@ -4,9 +4,9 @@ Source: suno-ai/bark @f4f32d4, bark/generation.py, generate_text_semantic and _t
 BERT's multilingual cased vocabulary.
 """
 
+import dataclasses
 import functools
 import hashlib
-import json
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -16,8 +16,19 @@ import numpy as np
 import tokenizers
 
 from bark_jax.config import TokenLayout
-from bark_jax.runtime.files import read_json
+from bark_jax.lexicon import (
+    ENDINGS,
+    LEXICON_FILE,
+    NO_WORDS,
+    Lexicon,
+    forms_of,
+    pronounce,
+    read_lexicon,
+    write_lexicon,
+)
+from bark_jax.runtime.files import read_json, write_json
 from bark_jax.runtime.notices import warn
+from bark_jax.spelling import spell_out
 
 VOCAB_FILE = "vocab.txt"
 SETTINGS_FILE = "tokenizer_config.json"  # may lie beside it, as in Hugging Face's repositories
@@ -28,37 +39,61 @@ MOST_NAMED = 8  # unknown words in a warning, each cut at as many characters as 
 MOST_SHOWN = 24
 
 
+WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\S")  # as a lexicon has them, or any other character
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextSettings:
+    """What is done to a text before it is looked up: nothing for Bark."""
+
+    is_lower_case: bool = False
+    spells_out: bool = False  # numbers, abbreviations and signs in English words
+
+
 class Tokenizer:
-    """WordPiece without special tokens around the text; cased, as Bark's, unless `is_lower_case`.
+    """WordPiece without special tokens around the text; cased, as Bark's, unless the settings say.
 
     Control characters are dropped, CJK ideographs and punctuation are words of their own, pieces
     are the longest match in the vocabulary, words without a match or over 100 characters give
     `[UNK]`. Typographic apostrophes and quotes are read as plain ones where the vocabulary has only
-    those.
+    those. Words that a lexicon knows become phones, a piece each.
     """
 
-    def __init__(self, vocab: dict[str, int], *, is_lower_case: bool = False) -> None:
-        self.is_lower_case = is_lower_case
+    def __init__(
+        self,
+        vocab: dict[str, int],
+        settings: TextSettings = TextSettings(),
+        lexicon: Lexicon = NO_WORDS,
+    ) -> None:
+        """Raises ValueError if the vocabulary lacks a phone of the lexicon."""
+        self.settings, self.lexicon = settings, lexicon
         self._wordpiece = tokenizers.BertWordPieceTokenizer(
-            vocab, lowercase=is_lower_case, strip_accents=False
+            vocab, lowercase=settings.is_lower_case, strip_accents=False
         )
         self._plain_marks = str.maketrans(
             {mark: to for mark, to in PLAIN_MARKS.items() if mark not in vocab and to in vocab}
         )
+        phones = {phone for phones in lexicon.values() for phone in phones}
+        forms = {phone: forms_of(phone) for phone in (phones.union(ENDINGS) if phones else phones)}
+        if missing := sorted({f for pair in forms.values() for f in pair} - vocab.keys()):
+            raise ValueError(f"the vocabulary lacks phones of the lexicon: {' '.join(missing)}")
+        self._phone_ids = {phone: (vocab[a], vocab[b]) for phone, (a, b) in forms.items()}
 
     @classmethod
     def from_directory(cls, tokenizer_dir: str | Path) -> "Tokenizer":
         """Reads `vocab.txt`, one piece per line; the line number is the id.
 
-        If a `tokenizer_config.json` beside it says `"do_lower_case": true`, text is lower-cased
-        first.
+        A `tokenizer_config.json` beside it may ask for lower case (`"do_lower_case": true`) and for
+        numbers and abbreviations in words (`"spell_out": true`). A `lexicon.txt` says how words are
+        pronounced.
 
         Raises:
           FileNotFoundError: there is no such file.
-          ValueError: it is not a WordPiece vocabulary in UTF-8, or the settings are not a JSON
-            object.
+          ValueError: it is not a WordPiece vocabulary in UTF-8, the settings are not a JSON object,
+            or the lexicon is damaged or of other phones.
         """
-        path = Path(tokenizer_dir) / VOCAB_FILE
+        directory = Path(tokenizer_dir)
+        path = directory / VOCAB_FILE
         if not path.is_file():
             raise FileNotFoundError(
                 f"the tokenizer's vocabulary {path} is missing: it is {VOCAB_FILE} of "
@@ -71,23 +106,37 @@ class Tokenizer:
         vocab = {piece.rstrip("\r"): index for index, piece in enumerate(pieces)}
         if absent := [token for token in REQUIRED_TOKENS if token not in vocab]:
             raise ValueError(f"{path} is not a WordPiece vocabulary: it lacks {' '.join(absent)}")
-        return cls(vocab, is_lower_case=read_lower_case(Path(tokenizer_dir) / SETTINGS_FILE))
+        settings = read_text_settings(directory / SETTINGS_FILE)
+        return cls(vocab, settings, read_lexicon(directory / LEXICON_FILE))
 
     def save(self, tokenizer_dir: str | Path) -> None:
         """Writes what `from_directory` reads; makes the directory."""
         directory = Path(tokenizer_dir)
         directory.mkdir(parents=True, exist_ok=True)
         (directory / VOCAB_FILE).write_text("\n".join(self.pieces) + "\n", encoding="utf-8")
-        if self.is_lower_case:
-            write_lower_case(directory / SETTINGS_FILE)
+        if self.settings != TextSettings():
+            write_text_settings(directory / SETTINGS_FILE, self.settings)
+        if self.lexicon:
+            write_lexicon(directory / LEXICON_FILE, self.lexicon)
 
     def encode(self, text: str) -> list[int]:
         """Vocabulary ids of `text`, composed (NFC) first: `e` + U+0301 gives the ids of `é`."""
-        return self._encoding(text)[1].ids
+        plain = self._plain(text)
+        if not self.lexicon:
+            return self._look_up(plain).ids
+        ids: list[int] = []
+        for word in WORD.findall(plain):
+            phones = pronounce(word.lower(), self.lexicon)
+            if phones is None:
+                ids += self._look_up(word).ids
+            else:
+                ids += [self._phone_ids[phone][place > 0] for place, phone in enumerate(phones)]
+        return ids
 
     def unknown_words(self, text: str) -> tuple[list[str], int]:
         """The words of `text` that give `[UNK]`, and the number of all its words."""
-        plain, encoding = self._encoding(text)
+        plain = self._plain(text)
+        encoding = self._look_up(plain)  # a word of the lexicon may lack no letter either
         unknown = [
             plain[slice(*span)]
             for span, index in zip(encoding.offsets, encoding.ids, strict=True)
@@ -95,10 +144,15 @@ class Tokenizer:
         ]
         return unknown, len(set(encoding.word_ids))
 
-    def _encoding(self, text: str) -> tuple[str, tokenizers.Encoding]:
-        """The text as it is looked up, and what is found."""
-        plain = unicodedata.normalize("NFC", text).translate(self._plain_marks)
-        return plain, self._wordpiece.encode(plain, add_special_tokens=False)
+    def _plain(self, text: str) -> str:
+        """The text as it is looked up."""
+        plain = unicodedata.normalize("NFC", text)
+        if self.settings.spells_out:
+            plain = spell_out(plain)
+        return plain.translate(self._plain_marks)
+
+    def _look_up(self, plain: str) -> tokenizers.Encoding:
+        return self._wordpiece.encode(plain, add_special_tokens=False)
 
     @property
     def unknown_id(self) -> int:
@@ -107,8 +161,13 @@ class Tokenizer:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Identifies the vocabulary, wherever its file lies."""
-        return hashlib.sha256("\n".join(self.pieces).encode()).hexdigest()
+        """Identifies the vocabulary, wherever its file lies, and a front end other than Bark's."""
+        content = "\n".join(self.pieces)
+        if self.settings.spells_out:
+            content += "\nspelt out"
+        for word in sorted(self.lexicon):
+            content += "\n" + " ".join((word, *self.lexicon[word]))
+        return hashlib.sha256(content.encode()).hexdigest()
 
     @property
     def pieces(self) -> list[str]:
@@ -117,14 +176,18 @@ class Tokenizer:
         return sorted(vocab, key=lambda piece: vocab[piece])
 
 
-def read_lower_case(settings: Path) -> bool:
-    """Whether a `tokenizer_config.json` asks for lower case; False without one."""
-    return settings.is_file() and bool(read_json(settings).get("do_lower_case"))
+def read_text_settings(path: Path) -> TextSettings:
+    """What a `tokenizer_config.json` asks for; nothing without one."""
+    asked = read_json(path) if path.is_file() else {}
+    return TextSettings(
+        is_lower_case=bool(asked.get("do_lower_case")), spells_out=bool(asked.get("spell_out"))
+    )
 
 
-def write_lower_case(settings: Path) -> None:
-    """Writes a `tokenizer_config.json` that asks for lower case."""
-    settings.write_text(json.dumps({"do_lower_case": True}) + "\n", encoding="utf-8")
+def write_text_settings(path: Path, settings: TextSettings) -> None:
+    """Writes a `tokenizer_config.json`, of which transformers reads the first field as well."""
+    asked = {"do_lower_case": settings.is_lower_case}
+    write_json(path, asked | ({"spell_out": True} if settings.spells_out else {}))
 
 
 def normalize_whitespace(text: str) -> str:

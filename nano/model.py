@@ -6,11 +6,12 @@ from fractions import Fraction
 from pathlib import Path
 
 from bark_jax.config import BarkConfig, CodecConfig, FineGPTConfig, GPTConfig, TokenLayout
+from bark_jax.lexicon import Lexicon, forms_of
 from bark_jax.preparation.semantic_tokenizers import STATES_PER_PHONE
 from bark_jax.runtime.paths import build_once
 from bark_jax.sources.untrained import write_random
-from bark_jax.text import Tokenizer
-from nano.corpus import SAMPLE_RATE, VOICES, own_phone
+from bark_jax.text import TextSettings, Tokenizer
+from nano.corpus import SAMPLE_RATE, SILENCE, VOICES, own_phone
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MARKS = ".,?!'-"
@@ -24,9 +25,11 @@ CODEBOOK_SIZE = 512
 
 
 def pieces() -> list[str]:
-    """The text vocabulary: letters, alone or inside a word, and marks."""
-    letters = string.ascii_lowercase
-    return [*SPECIAL, *letters, *(f"##{letter}" for letter in letters), *MARKS]
+    """The text vocabulary: letters and phones, at a word's beginning or inside it, and marks."""
+    letters = [(letter, f"##{letter}") for letter in string.ascii_lowercase]
+    sounds = [forms_of(phone) for phone in PHONES if phone != SILENCE]
+    first, later = zip(*letters, *sounds, strict=True)
+    return [*SPECIAL, *first, *later, *MARKS]
 
 
 def phones_of(voices: Sequence[str]) -> list[str]:
@@ -45,8 +48,8 @@ def nano_config(voices: Sequence[str] = VOICES) -> BarkConfig:
         text_encoding_offset=first_text,
         text_pad_token=first_text + n_pieces,
         semantic_infer_token=first_text + n_pieces + 1,
-        text_length=48,
-        max_semantic_tokens=80,
+        text_length=128,
+        max_semantic_tokens=250,  # 10 s
         semantic_rate_hz=SEMANTIC_RATE_HZ,
         n_coarse_codebooks=2,
         codebook_size=CODEBOOK_SIZE,
@@ -83,19 +86,24 @@ def nano_config(voices: Sequence[str] = VOICES) -> BarkConfig:
             n_layer=2, n_head=4, n_embd=128, n_codes_total=tokens.n_fine_codebooks,
         ),
         codec=CodecConfig(
-            sample_rate=SAMPLE_RATE, n_filters=8, ratios=(8, 5, 4, 2), latent_dim=64, n_lstm=1,
+            kind="source_filter", sample_rate=SAMPLE_RATE, width=192, n_blocks=3, latent_dim=64,
             codebook_size=CODEBOOK_SIZE, n_codebooks=tokens.n_fine_codebooks,
         ),
         tokens=tokens,
     )  # fmt: skip
 
 
-def write_base(directory: Path, voices: Sequence[str]) -> Path:
+def make_tokenizer(lexicon: Lexicon) -> Tokenizer:
+    """The tokenizer of nano: English text, as phones where the lexicon knows a word."""
+    vocab = {piece: index for index, piece in enumerate(pieces())}
+    return Tokenizer(vocab, TextSettings(is_lower_case=True, spells_out=True), lexicon)
+
+
+def write_base(directory: Path, voices: Sequence[str], lexicon: Lexicon) -> Path:
     """Sizes, text vocabulary and random values, for training from scratch. Made once."""
 
     def write(directory: Path) -> None:
         write_random(directory, nano_config(voices), source={"phones": phones_of(voices)})
-        vocab = {piece: index for index, piece in enumerate(pieces())}
-        Tokenizer(vocab, is_lower_case=True).save(directory / "tokenizer")
+        make_tokenizer(lexicon).save(directory / "tokenizer")
 
     return build_once(directory, write)

@@ -15,10 +15,11 @@ from bark_jax.conversion.huggingface import is_huggingface, open_huggingface
 from bark_jax.conversion.source import Source
 from bark_jax.conversion.suno import SUFFIXES, is_suno, open_suno
 from bark_jax.conversion.tensors import read_params
+from bark_jax.model_card import write_card
 from bark_jax.params import flatten
 from bark_jax.runtime.notices import warn
 from bark_jax.runtime.progress import tqdm_bar
-from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, Tokenizer, write_lower_case
+from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, TextSettings, Tokenizer, write_text_settings
 from bark_jax.voices import Voice, save_voice
 
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.th")  # as torch.hub names its downloads
@@ -74,6 +75,7 @@ def convert(
             raise ValueError(f"{source} makes no model: {listed(errors)}")
         _write_tokenizer(opened, made / "tokenizer")
         record = {"format": opened.dialect, "sha256": hashes, "stages": dict(opened.details)}
+        write_card(made, opened.config, record)
         checkpoint.save_config(made, opened.config, record)
 
 
@@ -117,7 +119,7 @@ def _write_tokenizer(source: Source, folder: Path) -> None:
     folder.mkdir()
     (folder / VOCAB_FILE).write_bytes(source.vocab)
     if source.is_lower_case:
-        write_lower_case(folder / SETTINGS_FILE)
+        write_text_settings(folder / SETTINGS_FILE, TextSettings(is_lower_case=True))
     Tokenizer.from_directory(folder)  # raises if it is not one
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import get_args
 
 from bark_jax import checkpoint
+from bark_jax.config import BarkConfig
 from bark_jax.conversion.directory import complete_directory
 from bark_jax.conversion.huggingface import is_huggingface, write_huggingface
 from bark_jax.conversion.rules import Dialect
 from bark_jax.conversion.suno import find_voices, is_suno, write_suno
 from bark_jax.conversion.tensors import State, write_tensors
 from bark_jax.runtime.progress import tqdm_bar
-from bark_jax.text import SETTINGS_FILE, VOCAB_FILE
+from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, Tokenizer
 
 FORMATS = tuple(dialect for dialect in get_args(Dialect) if dialect != "ours")
 
@@ -45,6 +46,7 @@ def export(
     vocab = model / "tokenizer" / VOCAB_FILE
     if not vocab.is_file():
         raise FileNotFoundError(f"{model} has no tokenizer: {vocab} is missing")
+    _check_has_place(config, Tokenizer.from_directory(vocab.parent), format)
     is_ours = is_huggingface if format == "hf" else is_suno
     with (
         complete_directory(out, source=model, overwrite=overwrite, is_ours=is_ours) as made,
@@ -67,3 +69,17 @@ def export(
                 shutil.copytree(model / "voices", made / "voices")
         else:
             write_huggingface(made, config, vocab, find_voices(model), read)
+
+
+def _check_has_place(config: BarkConfig, tokenizer: Tokenizer, format: str) -> None:
+    """Raises ValueError for what no program that reads the format would know how to use."""
+    if config.codec.kind != "seanet":
+        raise ValueError(
+            f"the model has codec.kind={config.codec.kind!r}; the {format} format has a place for "
+            "'seanet' alone"
+        )
+    if tokenizer.settings.spells_out or tokenizer.lexicon:
+        raise ValueError(
+            f"the model's tokenizer spells numbers out or has a lexicon; the {format} format has "
+            "a place for neither"
+        )

@@ -24,7 +24,7 @@ from bark_jax.conversion.rules import HEAD, parametrized
 from bark_jax.conversion.source import Arrays, Source
 from bark_jax.conversion.tensors import State
 from bark_jax.runtime.files import read_json
-from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, read_lower_case
+from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, read_text_settings
 from bark_jax.voices import KEYS
 
 PREFIXES = {
@@ -72,7 +72,7 @@ def open_huggingface(folder: Path) -> Source:
         files=list(dict.fromkeys(where.values())),
         read=read,
         vocab=_read_vocab(folder),
-        is_lower_case=read_lower_case(folder / SETTINGS_FILE),
+        is_lower_case=read_text_settings(folder / SETTINGS_FILE).is_lower_case,
         voices=_find_voices(folder),
         details={},
         errors=[f"{name} is unexpected" for name in strays],
@@ -206,7 +206,7 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _write_tokenizer(folder: Path, vocab: Path) -> None:
-    is_lower_case = read_lower_case(vocab.with_name(SETTINGS_FILE))
+    is_lower_case = read_text_settings(vocab.with_name(SETTINGS_FILE)).is_lower_case
     wordpiece = tokenizers.BertWordPieceTokenizer.from_file(
         str(vocab), lowercase=is_lower_case, strip_accents=False
     )

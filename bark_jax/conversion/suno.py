@@ -25,7 +25,7 @@ from bark_jax.config import (
 from bark_jax.conversion.checkpoint_files import arrays, load_pickled, save_pickled
 from bark_jax.conversion.source import Arrays, Source
 from bark_jax.conversion.tensors import State
-from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, read_lower_case
+from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, read_text_settings
 from bark_jax.voices import read_npz
 
 T = TypeVar("T", bound=GPTConfig)
@@ -65,7 +65,7 @@ def open_suno(folder: Path, size: str | None) -> Source:
         files=list(paths.values()),
         read=read,
         vocab=(folder / VOCAB_FILE).read_bytes(),
-        is_lower_case=read_lower_case(folder / SETTINGS_FILE),
+        is_lower_case=read_text_settings(folder / SETTINGS_FILE).is_lower_case,
         voices=find_voices(folder),
         details=details,
     )

@@ -11,6 +11,7 @@ import numpy as np
 from bark_jax import __version__
 from bark_jax.checkpoint import load_config, load_source, save_config, save_stage
 from bark_jax.config import STAGES
+from bark_jax.model_card import CARD_FILE, write_card
 from bark_jax.params import Params
 from bark_jax.runtime.directories import place_beside, replacing_directory
 from bark_jax.training.run.mesh import wait_for_all
@@ -39,7 +40,9 @@ def export_model(
         wait_for_all("export begun")
         save_stage(made, stage, jax.tree.map(np.asarray, params))
         if is_first:
-            save_config(made, load_config(init), _source(init, stage, trained))
+            config, source = load_config(init), _source(init, stage, trained)
+            write_card(made, config, source)
+            save_config(made, config, source)
     wait_for_all("export done")
 
 
@@ -47,6 +50,8 @@ def _copy_rest(init: Path, made: Path, stage: str) -> None:
     for part in (*STAGES, "tokenizer", "voices"):
         if part != stage and (init / part).is_dir():
             shutil.copytree(init / part, made / part)
+    if (init / CARD_FILE).is_file():
+        shutil.copy(init / CARD_FILE, made / CARD_FILE)
 
 
 def _source(init: Path, stage: str, trained: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import yaml
 from bark_jax.checkpoint import load_config, load_source, load_stage
 from bark_jax.config import STAGES
 from bark_jax.data.manifest import TokenSpec, read_manifest
-from bark_jax.text import Tokenizer
+from bark_jax.text import TextSettings, Tokenizer
 from bark_jax.training.run.new_model import find_tokenizer, new_config, write_new_model
 from tests import tiny, tones
 
@@ -56,7 +56,7 @@ def test_the_tiny_config_makes_a_model_for_barks_own_data():
 
 
 def test_lower_case_survives(tmp_path):
-    Tokenizer(PIECES, is_lower_case=True).save(tmp_path)
+    Tokenizer(PIECES, TextSettings(is_lower_case=True)).save(tmp_path)
     again = Tokenizer.from_directory(tmp_path)
     assert again.encode("ABC") == again.encode("abc")
     assert again.sha256 == SPEC.text_vocab_sha256

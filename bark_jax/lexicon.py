@@ -1,0 +1,61 @@
+"""A pronouncing dictionary that may lie beside a tokenizer's vocabulary: words as phones.
+
+One word a line, then its phones: `tomato t ax m ey t ow`. A word that it lacks stays letters, whose
+sound the model has to know by itself.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+LEXICON_FILE = "lexicon.txt"
+
+Lexicon = Mapping[str, tuple[str, ...]]  # lower-case word -> names of its phones
+
+NO_WORDS: Lexicon = MappingProxyType({})
+ENDINGS = ("s", "z", "ih")  # phones that possessives add
+HISSING = frozenset({"s", "z", "sh", "zh", "ch", "jh"})
+VOICELESS = frozenset({"p", "t", "k", "f", "th", "hh"})
+
+
+def forms_of(phone: str) -> tuple[str, str]:
+    """The pieces of a phone at a word's beginning and inside a word; no text is mistaken for it."""
+    return f"<{phone}>", f"##<{phone}>"
+
+
+def pronounce(word: str, lexicon: Lexicon) -> tuple[str, ...] | None:
+    """The phones of a lower-case word, or of a known word with 's; None if it is not known."""
+    if (phones := lexicon.get(word)) is not None:
+        return phones
+    owner = lexicon.get(word.removesuffix("'s").removesuffix("'"))
+    if owner is None or not word.endswith(("'s", "s'")):
+        return None
+    if word.endswith("s'"):
+        return owner
+    if owner[-1] in HISSING:
+        return (*owner, "ih", "z")
+    return (*owner, "s" if owner[-1] in VOICELESS else "z")
+
+
+def read_lexicon(path: Path) -> dict[str, tuple[str, ...]]:
+    """The words of a file; {} if there is none.
+
+    Raises:
+      ValueError: a line has no phones, or the file is not UTF-8; named.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a pronouncing dictionary: {error}") from error
+    for number, row in enumerate(rows, 1):
+        if len(row) == 1:
+            raise ValueError(f"{path}, line {number}: {row[0]!r} has no phones")
+    return {row[0]: tuple(row[1:]) for row in rows if row}
+
+
+def write_lexicon(path: Path, lexicon: Lexicon) -> None:
+    """Writes what `read_lexicon` reads, sorted by word."""
+    lines = [" ".join((word, *lexicon[word])) for word in sorted(lexicon)]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
