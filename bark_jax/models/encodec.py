@@ -12,10 +12,12 @@ import jax.numpy as jnp
 from flax import nnx
 
 from bark_jax.config import CodecConfig
-from bark_jax.models import seanet
+from bark_jax.models import seanet, source_filter
 from bark_jax.models.binding import M, bind
 from bark_jax.params import Params
 from bark_jax.runtime.sharding import split_rows
+
+PARTS = {"seanet": seanet, "source_filter": source_filter}  # the modules with Encoder and Decoder
 
 
 class Quantizer(nnx.Module):
@@ -66,9 +68,9 @@ class EnCodec(nnx.Module):
     """The whole codec. Training binds this one and calls its three parts itself."""
 
     def __init__(self, cfg: CodecConfig, *, rngs: nnx.Rngs) -> None:
-        self.encoder = seanet.Encoder(cfg, rngs=rngs)
+        self.encoder = PARTS[cfg.kind].Encoder(cfg, rngs=rngs)
         self.quantizer = Quantizer(cfg, rngs=rngs)
-        self.decoder = seanet.Decoder(cfg, rngs=rngs)
+        self.decoder = PARTS[cfg.kind].Decoder(cfg, rngs=rngs)
 
 
 def decode(
@@ -88,7 +90,7 @@ def decode(
     if length_B is None:
         length_B = jnp.full(B, T)
     latents_BTL = _bind(Quantizer, cfg, params["quantizer"]).decode(split_rows(codes_BQT))
-    samples_BS = _bind(seanet.Decoder, cfg, params["decoder"])(latents_BTL, length_B)
+    samples_BS = _bind(PARTS[cfg.kind].Decoder, cfg, params["decoder"])(latents_BTL, length_B)
     inside_BS = jnp.arange(samples_BS.shape[1])[None] < length_B[:, None] * cfg.hop_length
     return jnp.where(inside_BS, samples_BS, 0)
 
@@ -108,7 +110,7 @@ def encode_latents(
     if length_B is not None:  # what a convolution multiplies by zero must be finite
         inside_BS = jnp.arange(samples_BS.shape[1])[None] < length_B[:, None]
         samples_BS = jnp.where(inside_BS, samples_BS, 0)
-    return _bind(seanet.Encoder, cfg, params["encoder"])(samples_BS, length_B)
+    return _bind(PARTS[cfg.kind].Encoder, cfg, params["encoder"])(samples_BS, length_B)
 
 
 def quantize(

@@ -8,6 +8,7 @@ import numpy as np
 
 from bark_jax.config import BarkConfig
 from bark_jax.data.records import Record
+from bark_jax.models import source_filter
 from bark_jax.models.binding import bind, init_params
 from bark_jax.models.encodec import EnCodec
 from bark_jax.params import Params
@@ -39,6 +40,7 @@ class CodecTask:
     any_share: float = 0.1  # of the rows use any number of codebooks
     start_codebooks: float = 0.03  # share of a run after which new codebooks are set
     waveform: float = 2.0  # weight of the mean |difference| of samples
+    pitch: float = 2.0  # weight of a source-filter codec's error in pitch [octaves]
     commitment: float = 0.05  # weight of the latents' distance from their codes
     decoder_only: bool = False  # codes keep their meaning; what was made with them stays valid
     spectral: SpectralSettings = dataclasses.field(default_factory=SpectralSettings)
@@ -61,7 +63,7 @@ class CodecTask:
             )
         if not 0 <= self.start_codebooks < 1:
             raise ValueError(f"start_codebooks={self.start_codebooks} is not in [0, 1)")
-        for name in ("waveform", "commitment"):
+        for name in ("waveform", "pitch", "commitment"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} is negative")
 
@@ -125,7 +127,11 @@ class CodecTask:
                 quantizer = self._started(kept_BTL, inside_BT, quantizer, progress, key_start)
         is_set = jnp.all(quantizer["inited"] > 0)
         quantized = codebooks.quantize(latents_BTL, n_codebooks_B, quantizer["embed"])
-        decoded_BS = codec.decoder(jnp.where(is_set, quantized.latents_BTL, latents_BTL))
+        given_BTL = jnp.where(is_set, quantized.latents_BTL, latents_BTL)
+        if key is not None and isinstance(codec.decoder, source_filter.Decoder):
+            decoded_BS, pitch_B = self._at_true_pitch(codec.decoder, given_BTL, samples_BS)
+        else:
+            decoded_BS, pitch_B = codec.decoder(given_BTL), None
         if key is not None and not self.decoder_only:
             followed, n_chosen_Q = codebooks.follow(
                 kept_BTL, quantized.codes_BQT, inside_BT, quantizer, self.codebooks, key_follow
@@ -137,6 +143,9 @@ class CodecTask:
         commitment_B = jnp.where(is_set, (quantized.commitment_BT * inside_BT).mean(1), 0)
         sums["commitment"] = commitment_B
         sums["loss"] = sums["loss"] + self.commitment * commitment_B
+        if pitch_B is not None:
+            sums["pitch"] = pitch_B
+            sums["loss"] = sums["loss"] + self.pitch * pitch_B
         if key is not None and HELPER in params:
             decoded_BS = jnp.where(inside_BS, decoded_BS, 0)
             judged = adversarial_losses(params[HELPER], decoded_BS, samples_BS, self.adversarial)
@@ -156,6 +165,20 @@ class CodecTask:
             | counts,
             updates=updates,
         )
+
+    def _at_true_pitch(
+        self, decoder: source_filter.Decoder, latents_BTL: jax.Array, samples_BS: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Audio (B, S) with the pitch of `samples_BS`, and how far off the decoder's own is (B,).
+
+        At another pitch no harmonic would lie where it should, and the filters would learn to blur.
+        """
+        made = decoder.parameters(latents_BTL)
+        true = source_filter.pitch(samples_BS, self.cfg.codec)
+        is_voiced_BP = true.similarity_BP > source_filter.VOICED
+        octaves_BP = jnp.where(is_voiced_BP, true.octaves_BP, made.octaves_BP)
+        decoded_BS = source_filter.synthesize(made, octaves_BP, self.cfg.codec)
+        return decoded_BS, jnp.abs(made.octaves_BP - octaves_BP).mean(1)
 
     def _compare(
         self, decoded_BS: jax.Array, samples_BS: jax.Array, inside_BS: jax.Array
