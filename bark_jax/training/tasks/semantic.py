@@ -13,7 +13,11 @@ from bark_jax.params import Params
 from bark_jax.stages.semantic import prompt
 from bark_jax.training.tasks.corruption import corrupt
 from bark_jax.training.tasks.cross_entropy import IGNORED, token_sums
-from bark_jax.training.tasks.guided_attention import off_diagonal
+from bark_jax.training.tasks.guided_attention import (
+    off_diagonal,
+    share_of_time,
+    share_of_units,
+)
 from bark_jax.training.tasks.task import Batch, Example, LossSums
 from bark_jax.training.tasks.transformer import TransformerTask
 
@@ -26,9 +30,12 @@ class SemanticTask(TransformerTask):
     """
 
     max_tokens: int | None = None  # of one example, EOS included; None: as many as inference draws
+    history_tokens: int | None = None  # of a voice, its last ones; None: as many as fit
     guide_weight: float = 0.0  # of guided attention, at the run's beginning
     guide_layers: tuple[int, ...] = (1, 2)
     guide_until: float = 0.5  # share of the run at which it has faded out
+    guide_slope: float = 0.06  # of the width that it allows, in the text's length
+    guide_states: int = 0  # ids of a unit of speech, such as 3 thirds of a phone; 0: go by time
 
     stage = "semantic"
     make = GPT
@@ -37,6 +44,8 @@ class SemanticTask(TransformerTask):
         limit = self.cfg.tokens.max_semantic_tokens
         if self.max_tokens is not None and not 1 <= self.max_tokens <= limit:
             raise ValueError(f"max_tokens={self.max_tokens} is not in 1 … {limit}")
+        if self.history_tokens is not None and self.history_tokens < 1:
+            raise ValueError(f"history_tokens={self.history_tokens}, want at least 1")
         for layer in self.guide_layers if self.guide_weight else ():
             if not 0 <= layer < self.cfg.semantic.n_layer:
                 raise ValueError(
@@ -60,7 +69,10 @@ class SemanticTask(TransformerTask):
         text_T = np.full(layout.text_length, layout.text_pad_token, np.int32)
         kept = record.text_ids[: layout.text_length] + layout.text_encoding_offset
         text_T[: len(kept)] = kept
-        prompt_P = prompt(text_T, None if history is None else history.semantic, layout)
+        voice = None if history is None else history.semantic
+        if voice is not None and self.history_tokens is not None:
+            voice = voice[-self.history_tokens :]
+        prompt_P = prompt(text_T, voice, layout)
 
         wanted = np.append(record.semantic, layout.semantic_pad_token)[: self.n_targets]
         targets = np.full(self.n_targets, IGNORED, np.int32)
@@ -69,10 +81,18 @@ class SemanticTask(TransformerTask):
         read = np.full(self.n_targets - 1, layout.semantic_pad_token, np.int32)
         given = corrupt(wanted[:-1], 0, layout.semantic_vocab_size, self.corruption, rng)
         read[: len(given)] = given
+        share = np.ones(self.n_targets, np.float32)
+        if self.guide_states:
+            passed = share_of_units(record.semantic, self.guide_states)
+        else:
+            passed = share_of_time(len(wanted))
+        passed = passed[: self.n_targets]
+        share[: len(passed)] = passed
         return {
             "ids": np.concatenate([prompt_P, read]).astype(np.int32),
             "targets": targets,
             "n_text": np.array(len(kept), np.int32),
+            "share": share,
         }
 
     def loss(
@@ -104,10 +124,11 @@ class SemanticTask(TransformerTask):
         return value[:, :, 0] if name in wanted else None
 
     def _off_diagonal(self, seen: Seen, batch: Batch) -> jax.Array:
-        n_tokens_B = (batch["targets"] != IGNORED).sum(-1)
+        is_token_BT = batch["targets"] != IGNORED
         away = jnp.float32(0)
         for layer in self.guide_layers:
             q_BTK, k_BTK = seen[f"h.{layer}.attn.q"], seen[f"h.{layer}.attn.k"]
-            first = self.cfg.tokens.text_length
-            away += off_diagonal(q_BTK, k_BTK, batch["n_text"], n_tokens_B, first)
+            away += off_diagonal(
+                q_BTK, k_BTK, batch["n_text"], batch["share"], is_token_BT, self.guide_slope
+            )
         return away

@@ -15,7 +15,11 @@ from bark_jax.stages.fine import fill_window
 from bark_jax.training.tasks.corruption import corrupt
 from bark_jax.training.tasks.cross_entropy import IGNORED, token_sums
 from bark_jax.training.tasks.examples import Examples
-from bark_jax.training.tasks.guided_attention import off_diagonal
+from bark_jax.training.tasks.guided_attention import (
+    off_diagonal,
+    share_of_time,
+    share_of_units,
+)
 from bark_jax.training.tasks.make import make_task
 from tests import tiny
 
@@ -236,10 +240,10 @@ def test_the_guide_rewards_the_diagonal_and_fades_out():
     keys = np.eye(T, K)
     queries = np.zeros((T, K))
     queries[first:] = 50 * keys[center]
-    count = jnp.array([first]), jnp.array([n])
-    along = off_diagonal(jnp.array(queries)[None], jnp.array(keys)[None], *count, first)
+    rest = jnp.array([first]), share_of_time(n)[None], jnp.ones((1, n), bool), 0.06
+    along = off_diagonal(jnp.array(queries)[None], jnp.array(keys)[None], *rest)
     queries[first:] = 50 * keys[first - 1 - center]
-    against = off_diagonal(jnp.array(queries)[None], jnp.array(keys)[None], *count, first)
+    against = off_diagonal(jnp.array(queries)[None], jnp.array(keys)[None], *rest)
     assert along / n < 0.1 and against / n > 0.5
 
     task = make_task("semantic", tiny.CONFIG, guide_weight=1.0, guide_layers=(1,))
@@ -248,6 +252,19 @@ def test_the_guide_rewards_the_diagonal_and_fades_out():
     losses = [float(loss(KEY, jnp.float32(progress))) for progress in (0, 0.25, 0.5)]
     plain = float(loss(None, START))
     assert losses[0] > losses[1] > losses[2] == pytest.approx(plain, rel=1e-6)
+
+
+def test_a_guide_may_go_by_units_of_speech():
+    """Four phones in thirds; the second and third are the same phone, spoken twice."""
+    tokens = np.array([0, 1, 2, 2, 6, 7, 6, 8, 3])
+    shares = share_of_units(tokens, 3)
+    np.testing.assert_allclose(shares * 4, [0.5, 0.5, 0.5, 0.5, 1.5, 1.5, 2.5, 2.5, 3.5])
+    assert len(share_of_units(tokens[:0], 3)) == 0
+    task = make_task("semantic", tiny.CONFIG, guide_states=3)
+    record = record_of(12)
+    example = example_of(task, record)
+    np.testing.assert_array_equal(example["share"][:12], share_of_units(record.semantic, 3))
+    assert (example["share"][12:] == 1).all()
 
 
 class Records(list):
