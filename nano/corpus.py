@@ -23,7 +23,9 @@ from tqdm import tqdm
 from bark_jax.evaluation.wer import normalize
 from bark_jax.runtime.files import replacing
 from bark_jax.runtime.lines import read_lines
+from bark_jax.spelling import spell_out
 from nano import sentences
+from nano.natural import natural_sentences
 
 SAMPLE_RATE = 16_000  # [Hz], flite's own
 SILENCE = "pau"
@@ -38,14 +40,17 @@ class CorpusSettings:
     """What is spoken, and by whom."""
 
     voices: tuple[str, ...] = VOICES
-    texts: str | None = None  # a sentence a line; None: drawn from the templates
+    texts: str | None = None  # a sentence a line; None: natural and everyday ones
+    everyday_share: float = 0.2  # without `texts`: of the sentences come from `sentences.py`
     n_sentences: int = 16_000  # all different, dealt out to the voices in turn
-    n_test: int = 150  # further sentences, which no voice speaks in the corpus
-    max_characters: int = 48  # without spaces
-    max_duration_s: float = 2.9
+    n_test: int = 0  # further sentences, which no voice speaks in the corpus
+    max_characters: int = 130
+    max_duration_s: float = 9.9
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.everyday_share <= 1:
+            raise ValueError(f"everyday_share={self.everyday_share} is not in 0 … 1")
         if not self.voices or self.n_sentences < len(self.voices) or self.n_test < 0:
             raise ValueError(
                 f"voices={self.voices}, n_sentences={self.n_sentences}, n_test={self.n_test}: "
@@ -69,7 +74,7 @@ def write_corpus(directory: Path, settings: CorpusSettings) -> Path:
       ValueError: there are too few different sentences.
     """
     manifest = directory / "manifest.jsonl"
-    wanted = {"settings": dataclasses.asdict(settings), "words": sentences.vocabulary()}
+    wanted = {"settings": dataclasses.asdict(settings), "templates": sentences.fingerprint()}
     stamp = directory / "settings.json"
     if manifest.is_file() and json.loads(stamp.read_text()) == json.loads(json.dumps(wanted)):
         return manifest
@@ -84,7 +89,7 @@ def write_corpus(directory: Path, settings: CorpusSettings) -> Path:
         voice = settings.voices[index % len(settings.voices)]
         row = {**_row_of_text(index, text), "speaker": voice}
         row["id"] = f"{voice}-{index:06d}"
-        return _record(directory, row, text, settings.max_duration_s)
+        return _record(directory, row, spell_out(text), settings.max_duration_s)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = pool.map(speak_one, enumerate(train))
@@ -162,35 +167,46 @@ def _different(settings: CorpusSettings) -> Iterator[str]:
     """Different sentences, in an order that depends on the seed alone."""
     wanted, seen = settings.n_sentences + settings.n_test, set()
     for text in itertools.islice(_candidates(settings), 200 * wanted):
-        if text not in seen and len(text.replace(" ", "")) < settings.max_characters:
-            seen.add(text)
+        said = normalize(spell_out(text))
+        if said and said not in seen and len(text) <= settings.max_characters:
+            seen.add(said)
             yield text
         if len(seen) == wanted:
             return
     raise ValueError(
         f"n_sentences={settings.n_sentences} + n_test={settings.n_test} are wanted, and "
-        f"{settings.texts or 'the templates'} give {len(seen)} different ones of less than "
+        f"{settings.texts or 'the templates'} give {len(seen)} different ones of at most "
         f"max_characters={settings.max_characters}"
     )
 
 
 def _candidates(settings: CorpusSettings) -> Iterator[str]:
-    """Lower case, without marks."""
     if settings.texts is None:
-        rng = random.Random(settings.seed)
-        while True:
-            yield sentences.draw(rng)
+        yield from _mixed(settings)
+        return
     path = Path(settings.texts)
     if not path.is_file():
         raise FileNotFoundError(f"texts={settings.texts!r} is not a file")
-    yield from filter(None, map(normalize, read_lines(path)))
+    yield from map(str.strip, read_lines(path))
+
+
+def _mixed(settings: CorpusSettings) -> Iterator[str]:
+    """Natural sentences, as long as there are any, with everyday ones in between; without end."""
+    rng = random.Random(settings.seed)
+    natural = natural_sentences() if settings.everyday_share < 1 else []
+    rng.shuffle(natural)
+    while True:
+        is_everyday = not natural or rng.random() < settings.everyday_share
+        yield sentences.draw(rng) if is_everyday else natural.pop()
 
 
 def _row_of_text(index: int, text: str) -> dict[str, Any]:
-    """What a model is to read: the sentence, mostly with a capital and a mark at its end."""
-    rng = random.Random(text)
-    mark = "?" if text.split()[0] in QUESTIONS else rng.choice(PUNCTUATION)
-    return {"id": f"test-{index:06d}", "text": (text.capitalize() if mark else text) + mark}
+    """What a model is to read; words alone get, mostly, a capital and a mark at their end."""
+    if text == normalize(text):
+        rng = random.Random(text)
+        mark = "?" if text.split()[0] in QUESTIONS else rng.choice(PUNCTUATION)
+        text = (text.capitalize() if mark else text) + mark
+    return {"id": f"test-{index:06d}", "text": text}
 
 
 def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -27,6 +27,7 @@ from bark_jax.preparation.semantic_features import n_tokens, token_times
 from bark_jax.preparation.semantic_tokenizers import STATES_PER_PHONE, phone_tokens
 from bark_jax.runtime.lines import read_lines
 from bark_jax.sources.resolve import resolve_model
+from bark_jax.spelling import spell_out
 from nano.corpus import SAMPLE_RATE, SILENCE, Utterance, common_phone, own_phone, speak
 
 NO_VOICE = "none"
@@ -41,7 +42,7 @@ class EvaluationSettings:
     model: ModelSource = dataclasses.field(default_factory=lambda: ModelSource(source="nano"))
     source: dataclasses.InitVar[str | None] = None  # an older name of model.source
     texts: str = "nano/unseen.txt"  # a sentence a line
-    n_texts: int = 100  # the first ones
+    n_texts: int = 200  # the first ones
     voices: tuple[str, ...] = (NO_VOICE, "rms", "slt")  # presets; flite's voices of the same name
     samplings: dict[str, Any] = dataclasses.field(
         default_factory=lambda: {"default": {}, "greedy": GREEDY}
@@ -89,7 +90,8 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
             f"flite's voices {SAMPLE_RATE}"
         )
     names = load_source(model).get("phones", ())
-    said = {v: _flite(texts, v) for v in settings.voices if v != NO_VOICE}
+    words = [spell_out(text) for text in texts]
+    said = {v: _flite(words, v) for v in settings.voices if v != NO_VOICE}
     spoken = [Spoken("flite", v, "", [_float(u) for u in us]) for v, us in said.items()]
     for voice, utterances in said.items():
         if settings.links:
@@ -103,7 +105,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     phones = _phone_rows(bark, texts, said, settings, names) if settings.links else []
     timbres = {v: timbre([_float(u) for u in us]) for v, us in said.items()}
     with ProcessPoolExecutor(settings.workers, multiprocessing.get_context("spawn")) as pool:
-        rows = [_judge(each, texts, said, timbres, settings.recognizer, pool) for each in spoken]
+        rows = [_judge(each, words, said, timbres, settings.recognizer, pool) for each in spoken]
     return {
         "model": settings.model.source,
         "recognizer": settings.recognizer,
@@ -147,9 +149,9 @@ def render(result: Mapping[str, Any]) -> str:
 
 
 def _flite(texts: Sequence[str], voice: str) -> list[Utterance]:
-    """flite's speech, from texts as in training: plain words, no capitals, no marks."""
+    """flite's speech, from texts as in training: numbers and abbreviations in words."""
     with tempfile.TemporaryDirectory() as folder:
-        return [speak(normalize(text), voice, Path(folder, "one.wav")) for text in texts]
+        return [speak(text, voice, Path(folder, "one.wav")) for text in texts]
 
 
 def _float(utterance: Utterance) -> np.ndarray:

@@ -10,15 +10,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bark_jax.checkpoint import load_config, load_stage, save_config, save_stage
+from bark_jax.checkpoint import (
+    load_config,
+    load_source,
+    load_stage,
+    save_config,
+    save_stage,
+)
 from bark_jax.config import STAGES, TokenLayout
 from bark_jax.data.records import Record, open_source
+from bark_jax.lexicon import Lexicon
+from bark_jax.model_card import write_card
 from bark_jax.params import Params
 from bark_jax.runtime.directories import replacing_directory
 from bark_jax.runtime.paths import build_once
 from bark_jax.voices import Voice
-from nano.model import phones_of
+from nano.model import make_tokenizer, phones_of
 
+VOICE_TOKENS = 16  # of a voice: what the coarse stage remembers, 0.64 s
 MOST_BYTES = 16 * 2**20  # of the packed model
 # Rounding in the codec is audible; in the transformers it does not change the judge's results.
 PACKED_DTYPES = {
@@ -29,12 +38,15 @@ PACKED_DTYPES = {
 }
 
 
-def assemble(directory: Path, exports: dict[str, Path], source: dict[str, Any]) -> Path:
+def assemble(
+    directory: Path, exports: dict[str, Path], source: dict[str, Any], lexicon: Lexicon
+) -> Path:
     """Joins the stages in several directories into one model; voices come later. Made once.
 
     Args:
       exports: stage -> model directory that has the trained stage; all of one layout.
       source: what `config.json` is to say about the model's origin.
+      lexicon: all words that the model is to read as phones.
     Raises:
       ValueError: the directories' token layouts differ.
     """
@@ -44,7 +56,7 @@ def assemble(directory: Path, exports: dict[str, Path], source: dict[str, Any]) 
 
     def write(directory: Path) -> None:
         directory.mkdir()
-        shutil.copytree(exports["semantic"] / "tokenizer", directory / "tokenizer")
+        make_tokenizer(lexicon).save(directory / "tokenizer")
         for stage in STAGES:
             params = load_stage(exports[stage], stage)
             save_stage(directory, stage, _rounded(params, PACKED_DTYPES[stage]))
@@ -80,6 +92,7 @@ def install(directory: Path, package: Path) -> int:
     Raises:
       ValueError: it is larger than the package may be.
     """
+    write_card(directory, load_config(directory), load_source(directory))
     n_bytes = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     if n_bytes > MOST_BYTES:
         raise ValueError(f"{directory} has {n_bytes} bytes, the package takes {MOST_BYTES}")
@@ -106,12 +119,13 @@ def _rounded(params: Params, dtype: str) -> Params:
 
 
 def _voice(record: Record, layout: TokenLayout) -> Voice:
-    """Semantic tokens and codes of the same section: frames after the last whole token go."""
+    """The end of a recording, as long as the semantic stage's training had it."""
     frames_per_token = layout.coarse_per_semantic / layout.n_coarse_codebooks
-    n_tokens = int(min(len(record.semantic), record.codes.shape[1] / frames_per_token))
-    codes_QT = record.codes[:, : round(n_tokens * frames_per_token)]
+    whole = int(min(len(record.semantic), record.codes.shape[1] / frames_per_token))
+    first = max(0, whole - VOICE_TOKENS)
+    codes_QT = record.codes[:, round(first * frames_per_token) : round(whole * frames_per_token)]
     arrays = {
-        "semantic_prompt": record.semantic[:n_tokens],
+        "semantic_prompt": record.semantic[first:whole],
         "coarse_prompt": codes_QT[: layout.n_coarse_codebooks],
         "fine_prompt": np.ascontiguousarray(codes_QT),
     }

@@ -1,11 +1,12 @@
 """The whole way from sentences to the packaged model, step by step.
 
-OUT/corpus       sentences spoken by flite          OUT/base        an untrained model
-OUT/recordings   records without useful codes       OUT/codec, OUT/semantic   trained on them
-OUT/data         records with the codec's codes     OUT/coarse, OUT/fine      trained on them
-OUT/decoder      the codec, with only its decoder trained further
-OUT/model        all four stages and the voices     OUT/evaluation.json       word error rates
-OUT/curves.png   the losses                         OUT/spectrograms.png      beside flite's
+OUT/corpus       sentences spoken by flite          OUT/lexicon.txt  words, pronounced by flite
+OUT/base         an untrained model                 OUT/short, OUT/long   what it reads and says
+OUT/recordings   records without useful codes       OUT/codec, OUT/reading   trained on them
+OUT/data         records with the codec's codes     OUT/coarse, OUT/fine     trained on them
+OUT/semantic     the reading, trained further on long texts
+OUT/model        all four stages and the voices     OUT/evaluation.json      word error rates
+OUT/curves.png   the losses                         OUT/spectrograms.png     beside flite's
 
 The same command again continues: it skips steps whose result is there, and resumes a training that
 was stopped.
@@ -20,14 +21,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from bark_jax.config import STAGES
 from bark_jax.runtime.paths import NANO
 from nano.corpus import CorpusSettings, write_corpus
 from nano.figures import draw_curves, draw_spectrograms
+from nano.labels import write_labels
 from nano.model import write_base
+from nano.natural import english_words
 from nano.packing import add_voices, assemble, install, origin
+from nano.pronunciation import common_words, without_some, write_pronunciations
 
 ROOT = Path(__file__).resolve().parents[1]
-SHOWN = ("please call me back tomorrow morning", "the weather is very warm today")
+SHOWN = ("Could you turn the music down a little bit?", "Wake me up when the game starts.")
+ROUNDS = 3  # of every recording in the data of the semantic stage
 # On CPU a step returns its memory and gets it again page by page, in a quarter of its time.
 MALLOC = ":".join(
     f"glibc.malloc.{name}"
@@ -50,16 +56,15 @@ class Training:
 
 FIRST = (
     Training("codec", "codec", model="base", data="recordings", fresh=True),
-    Training("semantic", "semantic", model="base", data="recordings", fresh=True),
+    Training("reading", "semantic", model="base", data="short", fresh=True),
 )
-# The codes are fixed by now, and the decoder may still improve.
 SECOND = (
+    Training("semantic", "semantic", model="reading/export", data="long"),
     Training("coarse", "coarse", model="codec/export", data="data", fresh=True),
-    Training("decoder", "codec", model="codec/export", data="recordings"),
     Training("fine", "fine", model="codec/export", data="data", fresh=True),
 )
 NAMES = tuple(training.name for training in (*FIRST, *SECOND))
-SOURCES = {"semantic": "semantic", "coarse": "coarse", "fine": "fine", "codec": "decoder"}
+SOURCES = {stage: stage for stage in STAGES}  # the training that a stage is taken from
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,7 @@ class RecipeSettings:
     minutes: dict[str, float]  # training -> its time, on any machine
     train: dict[str, dict[str, Any]]  # training -> settings of scripts/finetune.py
     voices: dict[str, str]  # name of a preset -> id of the recording that it is made of
+    lengths_s: dict[str, float]  # "short", "long" -> what the semantic stage reads in one go
     corpus: CorpusSettings = dataclasses.field(default_factory=CorpusSettings)
     at_a_time: int = 2  # trainings side by side; 1 on a machine with one accelerator
     evaluate: bool = True
@@ -79,6 +85,8 @@ class RecipeSettings:
         for name in ("minutes", "train"):
             if (found := set(getattr(self, name))) != set(NAMES):
                 raise ValueError(f"{name} is for {sorted(found)}, want {sorted(NAMES)}")
+        if set(self.lengths_s) != {"short", "long"}:
+            raise ValueError(f"lengths_s is for {sorted(self.lengths_s)}, want ['long', 'short']")
         if self.at_a_time < 1:
             raise ValueError(f"at_a_time={self.at_a_time}, want at least 1")
 
@@ -92,14 +100,19 @@ def run(settings: RecipeSettings) -> Path:
     """
     out = Path(settings.out).expanduser().resolve()
     manifest = write_corpus(out / "corpus", settings.corpus)
-    base = write_base(out / "base", settings.corpus.voices)
+    lexicon = write_pronunciations(out / "lexicon.txt", english_words())
+    voices = settings.corpus.voices
+    base = write_base(out / "base", voices, without_some(lexicon, common_words(manifest)))
+    for name, longest_s in settings.lengths_s.items():
+        write_labels(manifest, base, out / name, longest_s=longest_s, rounds=ROUNDS)
     _prepare(manifest, base, out / "recordings", keep_audio=True)
     _train(FIRST, out, settings)
     _prepare(manifest, out / "codec" / "export", out / "data", keep_audio=False)
     _train(SECOND, out, settings)
 
     exports = {stage: out / name / "export" for stage, name in SOURCES.items()}
-    model = assemble(out / "model", exports, origin(out / "corpus", dict(settings.minutes)))
+    about = origin(out / "corpus", dict(settings.minutes))
+    model = assemble(out / "model", exports, about, lexicon)
     add_voices(model, out / "data", settings.voices)
     if settings.evaluate and not (out / "evaluation.json").is_file():
         _script("evaluate", [f"model.source={model}", f"out={out}", "links=true"])

@@ -16,17 +16,27 @@ from hydra import compose, initialize_config_dir
 from bark_jax.checkpoint import load_config, load_stage
 from bark_jax.config import STAGES
 from bark_jax.data.manifest import Manifest, TokenSpec, write_manifest
-from bark_jax.data.records import Record, write_shards
+from bark_jax.data.records import Record, open_source, write_shards
 from bark_jax.preparation.corpus import read_corpus
 from bark_jax.preparation.models import ModelSource
 from bark_jax.programs.compose import from_hydra
 from bark_jax.text import Tokenizer
 from bark_jax.training.tasks.make import make_task
 from bark_jax.voices import Voice
-from nano import corpus, evaluation, model, packing, recipe, sentences
+from nano import (
+    corpus,
+    evaluation,
+    labels,
+    model,
+    natural,
+    packing,
+    pronunciation,
+    recipe,
+    sentences,
+)
 
 ROOT = Path(__file__).parents[2]
-SMALL = corpus.CorpusSettings(n_sentences=6, n_test=2)
+SMALL = corpus.CorpusSettings(n_sentences=6, n_test=2, everyday_share=1.0)
 # Half a second: 0.2 s of silence, a phone, 0.2 s of silence, as flite prints and writes them.
 FLITE = f"""#!{sys.executable}
 import sys, numpy, soundfile
@@ -49,49 +59,127 @@ def flite(tmp_path, monkeypatch):
     return program.with_name("flite.log")
 
 
+LEXICON = {"call": ("k", "ao", "l"), "me": ("m", "iy"), "back": ("b", "ae", "k")}
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    return model.write_base(tmp_path_factory.mktemp("nano") / "base", corpus.VOICES)
+    return model.write_base(tmp_path_factory.mktemp("nano") / "base", corpus.VOICES, LEXICON)
 
 
 # Sentences
 
 
-def test_sentences_are_made_of_the_vocabulary_alone():
-    rng, words = random.Random(1), set(sentences.vocabulary())
-    drawn = [sentences.draw(rng) for _ in range(2000)]
-    assert {word for text in drawn for word in text.split()} == words
-    assert len(set(drawn)) > 1500
+def test_everyday_sentences_depend_on_the_seed_alone_and_can_be_read(base):
+    rng = random.Random(1)
+    drawn = [sentences.draw(rng) for _ in range(500)]
     assert drawn[:5] == [sentences.draw(again) for again in [random.Random(1)] for _ in range(5)]
-
-
-def test_every_word_has_pieces_and_sentences_fit(base):
+    assert len(set(drawn)) > 400 and not any("{" in text for text in drawn)
+    assert sum(any(c.isdigit() for c in text) for text in drawn) > 100
     tokenizer = Tokenizer.from_directory(base / "tokenizer")
-    layout = model.nano_config().tokens
-    assert tokenizer.unknown_id not in tokenizer.encode(" ".join(sentences.vocabulary()))
+    for text in drawn:
+        assert tokenizer.unknown_id not in tokenizer.encode(text)
+
+
+def test_known_words_are_phones_and_all_pieces_fit(base):
+    tokenizer = Tokenizer.from_directory(base / "tokenizer")
     assert tokenizer.encode("Call ME, Back!") == tokenizer.encode("call me, back!")
-    ids = tokenizer.encode("please call me back tomorrow morning")
-    assert len(ids) == 31  # a piece a letter
-    assert corpus.CorpusSettings().max_characters <= layout.text_length
+    assert len(tokenizer.encode("call me back at 5")) == 3 + 2 + 3 + 2 + 4
+    layout = model.nano_config().tokens
     n_tokens = corpus.CorpusSettings().max_duration_s * layout.semantic_rate_hz
     assert n_tokens < layout.max_semantic_tokens
 
 
-def test_unseen_sentences_are_spoken_with_known_words():
+def test_the_test_holds_back_200_sentences_half_of_them_with_words_of_their_own():
     texts = evaluation.read_texts(ROOT / "nano" / "unseen.txt")
-    words = {word for text in texts for word in evaluation.normalize(text).split()}
-    assert len(texts) == len(set(texts)) >= 100
-    assert words <= set(sentences.vocabulary())
+    assert len(texts) == len(set(texts)) == 200
+    has_held_out = [bool(natural.held_out().search(text.lower())) for text in texts]
+    assert has_held_out == 100 * [False] + 100 * [True]
+    templates = str((sentences.SLOTS, sentences.TEMPLATES, sentences.NUMBERS)).lower()
+    assert not natural.held_out().search(templates)
 
 
-def test_unseen_sentences_are_those_that_the_corpus_leaves_out(tmp_path):
-    """The corpus of the packaged settings, without speaking it."""
-    settings = corpus.CorpusSettings()
-    texts = list(corpus._different(settings))
-    test, train = texts[: settings.n_test], texts[settings.n_test :]
-    unseen = evaluation.read_texts(ROOT / "nano" / "unseen.txt")
-    assert [evaluation.normalize(text) for text in unseen] == test
-    assert len(train) == settings.n_sentences and not set(train) & set(test)
+def test_natural_sentences_are_plain_english_without_what_is_held_back(tmp_path, monkeypatch):
+    (tmp_path / "words").write_text("The\nman\nsaw\nthat\nI\nit\ncalled\nmy\nmailbox\nkids\n")
+    fortunes = tmp_path / "fortunes"
+    fortunes.mkdir()
+    (fortunes / "sayings").write_text(
+        "The man saw it -- that I called it.\nI saw the\nkids!\n\t\t-- The man\n%\n"
+        "The man saw my mailbox.\nThe MAN saw it.\nThe man saw 5 kids.\nMan saw.\n%\n"
+        "The man saw xyz.\nI saw the kids!\n"
+    )
+    (fortunes / "sayings.dat").write_bytes(b"\xff")
+    (fortunes / "perl").write_text("The man called it.")
+    found = natural.natural_sentences(fortunes, tmp_path / "words")
+    assert found == ["The man saw it, that I called it.", "I saw the kids!"]
+    with pytest.raises(FileNotFoundError, match="apt-get install fortunes"):
+        natural.natural_sentences(tmp_path / "none", tmp_path / "words")
+    with pytest.raises(FileNotFoundError, match="apt-get install wamerican"):
+        natural.natural_sentences(fortunes, tmp_path / "none")
+
+
+# Pronunciation
+
+
+def test_words_are_pronounced_once_and_one_by_one_where_flite_joins_them(tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "flite"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\ntext = sys.argv[sys.argv.index('-t') + 1]\n"
+        "words = text.replace('mister, ', 'mister ').split(', ')\n"
+        "print('pau', ' pau '.join(' '.join(w.replace(' ', '')) for w in words), 'pau')\n"
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(program.parent))
+    monkeypatch.setattr(pronunciation, "SHORTENED", ["mister", "o'clock"])
+    words = {"cat", "the", "cat's", "abc-d", "Tom"}
+    made = pronunciation.write_pronunciations(tmp_path / "lexicon.txt", words)
+    assert set(made) == {"cat", "the", "mister", "o'clock"}
+    assert made["cat"] == ("c", "a", "t") and made["mister"] == tuple("mister")
+    program.unlink()
+    again = pronunciation.write_pronunciations(tmp_path / "lexicon.txt", words)
+    assert again == made
+
+
+def test_a_share_of_the_words_is_left_out_but_no_common_one():
+    words = {f"w{i}": ("w",) for i in range(1000)}
+    common = {f"w{i}" for i in range(0, 1000, 2)}
+    kept = pronunciation.without_some(words, common)
+    assert common < set(kept) and kept == pronunciation.without_some(words, common)
+    assert 50 < len(words) - len(kept) < 150  # a fifth of 500
+
+
+# Labels
+
+
+def test_labels_are_joined_to_every_length(base, tmp_path):
+    rng = random.Random(0)
+    rows = []
+    for i in range(60):
+        voice, end_s = corpus.VOICES[i % 2], rng.uniform(0.5, 3)
+        ends = [("pau", 0.06), ("aa", end_s - 0.1), ("pau", end_s)]
+        phones = [[corpus.own_phone(voice, name), end] for name, end in ends]
+        text = "call me" if i % 3 else "Back!"
+        rows.append({"id": str(i), "text": text, "speaker": voice, "phones": phones})
+    path = tmp_path / "manifest.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = labels.write_labels(path, base, tmp_path / "out", longest_s=5.0, rounds=2)
+    assert labels.write_labels(path, base, tmp_path / "out", longest_s=5.0, rounds=2) == made
+    records = [r for split in ("train", "eval") for r in open_source(tmp_path / "out", split)]
+    lengths = np.array([len(record.semantic) for record in records])
+    assert 60 < len(records) < 120 and lengths.max() <= 125 and lengths.min() < 60
+    tokenizer = Tokenizer.from_directory(base / "tokenizer")
+    names = model.phones_of(corpus.VOICES)
+    n_rows = 0
+    for record in records:
+        np.testing.assert_array_equal(record.text_ids, tokenizer.encode(record.text))
+        spoken = evaluation.spoken_phones(record.semantic, names)
+        n_rows += len(spoken)
+        n_texts = record.text.count("call me") + record.text.count("Back!")
+        assert spoken == n_texts * ["aa"]
+        speakers = {names[token // 3].partition("/")[0] for token in record.semantic}
+        assert speakers == {record.speaker}
+    assert n_rows == 2 * 60
 
 
 # Corpus
@@ -135,20 +223,24 @@ def test_corpus_needs_flite(tmp_path, monkeypatch):
 def test_corpus_settings_are_checked(monkeypatch):
     with pytest.raises(ValueError, match="want at least one voice"):
         corpus.CorpusSettings(voices=())
-    monkeypatch.setattr(sentences, "TEMPLATES", ("see {me}",))
+    with pytest.raises(ValueError, match=r"everyday_share=1\.5 is not in 0 … 1"):
+        corpus.CorpusSettings(everyday_share=1.5)
+    for name in ("TEMPLATES", "NUMBERS"):
+        monkeypatch.setattr(sentences, name, ("see {me}",))
     few = len(sentences.SLOTS["me"])
-    assert len(list(corpus._different(corpus.CorpusSettings(n_sentences=few, n_test=0)))) == few
+    settings = dataclasses.replace(SMALL, n_sentences=few, n_test=0)
+    assert len(list(corpus._different(settings))) == few
     with pytest.raises(
         ValueError, match=rf"={few} \+ n_test=1 are wanted, and the templates give {few}"
     ):
-        list(corpus._different(corpus.CorpusSettings(n_sentences=few, n_test=1)))
+        list(corpus._different(dataclasses.replace(settings, n_test=1)))
 
 
 def test_corpus_of_given_texts(tmp_path):
     path = tmp_path / "lines.txt"
-    path.write_text("Bring me a guitar!\n\nbring me a guitar\nWhere is it?\n" + "long " * 20)
+    path.write_text("Bring me 2 guitars!\n\nbring me two guitars\nWhere is it?\n" + "long " * 40)
     settings = corpus.CorpusSettings(voices=("rms",), texts=str(path), n_sentences=2, n_test=0)
-    assert list(corpus._different(settings)) == ["bring me a guitar", "where is it"]
+    assert list(corpus._different(settings)) == ["Bring me 2 guitars!", "Where is it?"]
     with pytest.raises(ValueError, match=r"lines\.txt give 2 different ones"):
         list(corpus._different(dataclasses.replace(settings, n_sentences=3)))
     with pytest.raises(FileNotFoundError, match="is not a file"):
@@ -161,7 +253,8 @@ def test_corpus_of_given_texts(tmp_path):
 @pytest.fixture(scope="module")
 def packed(base, tmp_path_factory):
     folder = tmp_path_factory.mktemp("packed")
-    packing.assemble(folder / "model", dict.fromkeys(STAGES, base), {"recipe": "a test"})
+    exports = dict.fromkeys(STAGES, base)
+    packing.assemble(folder / "model", exports, {"recipe": "a test"}, LEXICON)
     return folder / "model"
 
 
@@ -174,7 +267,8 @@ def test_assembled_model_is_small_and_rounded(base, packed):
     rounded = np.asarray(whole["ln_f"]["weight"].astype(jnp.bfloat16))
     np.testing.assert_array_equal(np.asarray(small["ln_f"]["weight"]), rounded)
     assert load_stage(packed, "codec")["quantizer"]["embed"].dtype == jnp.float32
-    assert Tokenizer.from_directory(packed / "tokenizer").encode("A") != []
+    tokenizer = Tokenizer.from_directory(packed / "tokenizer")
+    assert tokenizer.settings.spells_out and tokenizer.lexicon == LEXICON
 
 
 def test_voices_are_the_chosen_recordings(packed, tmp_path):
@@ -203,8 +297,8 @@ def test_voices_are_the_chosen_recordings(packed, tmp_path):
     with pytest.raises(ValueError, match=r"has no training record \['d'\]"):
         packing.add_voices(packed, tmp_path, {"rms": "d"})
     voice = Voice.load(paths[0], config.tokens)
-    np.testing.assert_array_equal(voice.semantic, records[1].semantic)
-    np.testing.assert_array_equal(voice.fine, records[1].codes[:, :100])
+    np.testing.assert_array_equal(voice.semantic, records[1].semantic[-16:])
+    np.testing.assert_array_equal(voice.fine, records[1].codes[:, 68:100])
 
 
 def test_stages_must_be_of_one_model(base, tmp_path):
@@ -214,7 +308,7 @@ def test_stages_must_be_of_one_model(base, tmp_path):
     config["fine"]["n_layer"] = 1
     (other / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="different model sizes"):
-        packing.assemble(tmp_path / "m", {**dict.fromkeys(STAGES, base), "fine": other}, {})
+        packing.assemble(tmp_path / "m", {**dict.fromkeys(STAGES, base), "fine": other}, {}, {})
 
 
 def test_package_takes_no_large_model(packed, tmp_path, monkeypatch):
@@ -248,29 +342,34 @@ def test_recipe_goes_through_its_steps_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(recipe, "_script", script)
     monkeypatch.setattr(recipe, "write_corpus", lambda path, _: path / "manifest.jsonl")
-    monkeypatch.setattr(recipe, "write_base", lambda path, _: path)
+    monkeypatch.setattr(recipe, "write_base", lambda path, *_: path)
     monkeypatch.setattr(recipe, "assemble", lambda path, *_: path)
+    monkeypatch.setattr(recipe, "english_words", frozenset)
+    monkeypatch.setattr(recipe, "common_words", lambda _: set())
+    monkeypatch.setattr(recipe, "write_pronunciations", lambda *_: LEXICON)
+    joined = []
+    monkeypatch.setattr(
+        recipe, "write_labels", lambda _, __, out, **kw: joined.append((out.name, kw["longest_s"]))
+    )
     monkeypatch.setattr(recipe, "origin", lambda *_: {})
     for name in ("add_voices", "draw_curves", "draw_spectrograms"):
         monkeypatch.setattr(recipe, name, lambda *_: None)
     recipe.run(settings)
     steps = [(name, Path(given["out"]).name) for name, given in calls]
     assert steps[0] == ("prepare_data", "recordings")
-    assert set(steps[1:3]) == {("finetune", "codec"), ("finetune", "semantic")}
+    assert joined == [("short", 4.96), ("long", 9.96)]
+    assert set(steps[1:3]) == {("finetune", "codec"), ("finetune", "reading")}
     assert steps[3] == ("prepare_data", "data")
-    assert set(steps[4:7]) == {("finetune", name) for name in ("coarse", "decoder", "fine")}
+    assert set(steps[4:7]) == {("finetune", name) for name in ("coarse", "semantic", "fine")}
     assert steps[7][0] == "evaluate" and len(steps) == 8
     assert calls[3][1]["model.source"] == str(tmp_path / "codec" / "export")
-    semantic = next(given for _, given in calls if given.get("stage") == "semantic")
-    assert semantic["max_minutes"] == str(settings.minutes["semantic"])
-    assert semantic["+task"].startswith("{max_tokens: 74") and semantic["fresh"] == "true"
-    decoder = next(given for _, given in calls if Path(given["out"]).name == "decoder")
-    assert decoder["model.source"] == str(tmp_path / "codec" / "export")
-    assert (
-        decoder["fresh"] == "false"
-        and decoder["stage"] == "codec"
-        and "decoder_only: true" in decoder["+task"]
-    )
+    given = {Path(given["out"]).name: given for name, given in calls if name == "finetune"}
+    reading, semantic = given["reading"], given["semantic"]
+    assert reading["max_minutes"] == str(settings.minutes["reading"])
+    assert reading["+task"].startswith("{max_tokens: 125") and reading["fresh"] == "true"
+    assert semantic["model.source"] == str(tmp_path / "reading" / "export")
+    assert (semantic["stage"], semantic["fresh"]) == ("semantic", "false")
+    assert semantic["data"] == str(tmp_path / "long")
     recipe.run(settings)
     assert len(calls) == 8
 
