@@ -11,6 +11,7 @@ import re
 import typing
 from collections.abc import Mapping
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
 from bark_jax.numbers import as_whole, is_finite, is_whole, plain, shown
@@ -20,6 +21,9 @@ DTYPES = ("float32", "bfloat16")  # number formats that a user may choose
 
 FRACTION = re.compile(r"\d{1,20}(\.\d{1,20}|/\d{1,20})?", re.ASCII)
 T = TypeVar("T")
+
+# on a field that the first models' config.json does not have
+LATER = MappingProxyType({"later": True})
 
 STAGES = ("semantic", "coarse", "fine", "codec")
 CODECS = ("seanet", "source_filter")
@@ -76,9 +80,10 @@ class CodecConfig:
     n_lstm: Annotated[int, Between(0, 64)] = 2  # LSTM layers
     codebook_size: Size = 1024
     n_codebooks: Few = 32  # in the checkpoint; Bark uses the first 8
-    kind: str = "seanet"  # or "source_filter", which only has the sizes below, latents and codes
-    width: Size = 192  # of its layers
-    n_blocks: Few = 3  # of its encoder, and of its decoder
+    # "source_filter" has of all sizes only the hop, the codes, the latents and those below
+    kind: str = dataclasses.field(default="seanet", metadata=LATER)
+    width: Size = dataclasses.field(default=192, metadata=LATER)  # of its layers
+    n_blocks: Few = dataclasses.field(default=3, metadata=LATER)  # of its encoder and its decoder
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -233,7 +238,8 @@ def from_dict(cls: type[T], data: Mapping[str, Any], *, complete: bool = False) 
         raise TypeError(
             f"{cls.__name__} has no field {sorted(map(str, unknown))}; it has {sorted(hints)}"
         )
-    if complete and (missing := hints.keys() - data.keys()):
+    needed = {field.name for field in dataclasses.fields(cls) if not field.metadata.get("later")}  # pyright: ignore[reportArgumentType]
+    if complete and (missing := needed - data.keys()):
         raise TypeError(f"{cls.__name__} lacks {', '.join(sorted(missing))}")
     return cls(**{k: _revive(hints[k], value, k, complete) for k, value in data.items()})
 
