@@ -182,15 +182,11 @@ def stream_lines(
     """`Bark.stream` for lines; yields (position in `lines`, generation)."""
     if not lines:
         return iter(())
-    sampling = {
-        stage: {name: [line.sampling[stage][name] for line in lines] for name in fields}
-        for stage, fields in lines[0].sampling.items()
-    }
     return bark.stream(
         [line.text for line in lines],
         voice=[line.voice for line in lines],
         seed=[line.seed for line in lines],
-        sampling=sampling,
+        sampling=SamplingConfig.of_rows([line.sampling for line in lines]),
         batch_rows=batch_rows,
     )
 

@@ -15,10 +15,13 @@ from bark_jax.long.guards import Recognizer
 from bark_jax.long.reading import Document
 from bark_jax.long.run import LongGeneration, generate_long
 from bark_jax.long.settings import LongSettings
+from bark_jax.numbers import plain
 from bark_jax.runtime.compiling import enable_cache
 from bark_jax.runtime.execution import DTypes
 from bark_jax.runtime.progress import counted
-from bark_jax.sampling_config import SamplingConfig
+from bark_jax.sampling_config import SamplingConfig, rows_of
+from bark_jax.scoring.score import Scoring, at_temperatures, rows_of_arrays, rows_of_generations
+from bark_jax.scoring.scores import Scores
 from bark_jax.sources.description import Description, Source
 from bark_jax.sources.voice_library import VoiceLibrary
 from bark_jax.stages.chain import generate
@@ -447,6 +450,89 @@ class Bark:
         rows, is_list = as_rows("audio", audio, 1)
         codes = self.runner.encode([check_audio("audio", row) for row in rows])
         return codes if is_list else codes[0]
+
+    @overload
+    def score(
+        self,
+        generation: Generation | None = None,
+        *,
+        text: str | None = None,
+        semantic: Any = None,
+        coarse: Any = None,
+        fine: Any = None,
+        voice: Any = None,
+        seed: int = 0,
+        temperature: float = 1.0,
+        sampling: Sampling = None,
+        as_drawn: bool = False,
+        details: Sequence[str] = (),
+    ) -> Scores: ...
+    @overload
+    def score(
+        self,
+        generation: Generation | Sequence[Generation] | None = None,
+        *,
+        text: str | Sequence[str] | None = None,
+        semantic: Any = None,
+        coarse: Any = None,
+        fine: Any = None,
+        voice: Any = None,
+        seed: int | Sequence[int] = 0,
+        temperature: float | Sequence[float] = 1.0,
+        sampling: Sampling = None,
+        as_drawn: bool = False,
+        details: Sequence[str] = (),
+    ) -> list[Scores]: ...
+    def score(
+        self,
+        generation: Any = None,
+        *,
+        text: Any = None,
+        semantic: Any = None,
+        coarse: Any = None,
+        fine: Any = None,
+        voice: Any = None,
+        seed: Any = 0,
+        temperature: Any = 1.0,
+        sampling: Sampling = None,
+        as_drawn: bool = False,
+        details: Sequence[str] = (),
+    ) -> Scores | list[Scores]:
+        """Log-probabilities of given tokens: a teacher-forced pass through each stage.
+
+        A stage is scored where what it needs is given: the semantic stage needs `text` and
+        `semantic`, the coarse stage `semantic` and `coarse` (or `fine`), the fine stage `fine`.
+
+        Args:
+          generation: one, or a list, from `generate`, in place of the tokens, text, seed and
+            sampling. `voice` is needed if it was made with one that has no name.
+          text: one text, or one per row.
+          semantic, coarse, fine: tokens (N,), codes (2, T) and (8, T); a list of arrays is a batch.
+          temperature: of the distributions, one value or one per row; 0 is argmax.
+          as_drawn: score under the values of `sampling` (of a generation: its own) instead of
+            `temperature`, filters and processors included.
+          seed, sampling: what the fine stage drew with. It sees frames that are no part of the
+            result, such as those after the end, and they are drawn once more.
+          details: what is wanted besides, of "entropy" [nat], "rank" (ids that are likelier) and
+            "logits" (divided by the temperature); they are in `Scores.details`.
+        Returns:
+          One `Scores`, or a list if any argument is a list.
+        """
+        if generation is None:
+            data, rows = rows_of_arrays(self.config.tokens, semantic, coarse, fine)
+            arguments = {"text": text, "seed": seed, "voice": voice, "data": data}
+            batch = self._batch(sampling=sampling, **arguments)
+            rows = rows * (batch.n_rows // len(rows))
+            is_list = batch.is_list
+        else:
+            is_list = isinstance(generation, list | tuple)
+            made = list(generation) if is_list else [generation]
+            arguments, rows = rows_of_generations(made, voice)
+            batch = self._batch(**arguments)
+        temperatures = rows_of("temperature", plain(temperature), batch.n_rows)
+        under = batch if as_drawn else at_temperatures(batch, temperatures)
+        made = Scoring(self.runner, rows, batch, under, details).scores()
+        return made if is_list else made[0]
 
     def _batch(self, *, voice: Any, sampling: Sampling, **arguments: Any) -> Batch:
         """Arguments of a call spread over its rows, with every voice found and checked."""

@@ -170,6 +170,17 @@ class SamplingConfig:
                 raise ValueError(f"sampling: {field.name} wants a dict of values, got {stage!r}")
         return config
 
+    @classmethod
+    def of_rows(cls, rows: Sequence[Mapping[str, Mapping[str, Any]]]) -> "SamplingConfig":
+        """One config of the plain values of each row; fields that a row lacks are the defaults."""
+        full = [cls.of(row).plain() for row in rows]
+        return cls.of(
+            {
+                stage: {name: [row[stage][name] for row in full] for name in fields}
+                for stage, fields in full[0].items()
+            }
+        )
+
     def per_row(self, n_rows: int) -> dict[str, dict[str, list[Any]]]:
         """Every field of every stage, spread over the rows and checked.
 

@@ -39,6 +39,7 @@ ROOMS = [
     "bark_jax.generation",
     "bark_jax.batching",
     "bark_jax.stages",
+    "bark_jax.scoring",
     "bark_jax.loading",
     "bark_jax.evaluation.wer",  # judges of audio alone, which need no model
     "bark_jax.evaluation.recognizer",

@@ -25,6 +25,7 @@ LABELS: dict[str, tuple[str, str, str]] = {  # name: (label, unit, what it tells
 }
 STAGE_LABELS = {
     "tokens": ("tokens", "", "drawn"),
+    "log_p": ("log-probability", "nat", "mean of a token, under the model itself"),
     "tokens_per_s": ("speed", "tokens/s", "of this point within its batch"),
     "repeat_share": ("repetition", "", "share of steps equal to the one before"),
     "longest_run": ("longest run", "steps", "of equal tokens"),

@@ -5,7 +5,7 @@ Differs: batched, each row with its own windows.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import flax.struct
 import jax
@@ -48,11 +48,11 @@ class Processing:
 
     @classmethod
     def of(
-        cls, steps: tuple[Step, ...], rows: Sequence[int], first_B: Sequence[int]
+        cls, steps: tuple[Step, ...], rows: Sequence[int], first_B: np.ndarray
     ) -> "Processing | None":
         """Those of these rows; None where there are none, so that the program has no part of it."""
         taken = jax.tree.map(lambda leaf: leaf[np.array(rows)], steps)
-        return cls(taken, jnp.asarray(np.array(first_B, np.int32))) if steps else None
+        return cls(taken, jnp.asarray(first_B)) if steps else None
 
 
 def generate_fine(
@@ -78,42 +78,93 @@ def generate_fine(
     Returns:
       Codes (Q, T_row) int32 of every row, the given ones unchanged.
     """
-    layout = cfg.tokens
-    n_given = len(coarse[0])
-    frames = [_frames(c, h, layout) for c, h in zip(coarse, histories, strict=True)]
-    kept = [_kept(h, layout) for h in histories]
-    windows = [
-        plan_windows(c.shape[1], n_history, layout)
-        for c, n_history in zip(coarse, kept, strict=True)
-    ]
+    work = FineRows(coarse, histories, cfg.tokens)
     steps = steps_of([chain.processors for chain in rows["processors"]])
     n_done = 0
-    for index in range(max(len(row) for row in windows)):
-        active = [row for row, plan in enumerate(windows) if index < len(plan)]
-        for group in groups_per_call(active, execution.platform.parallel_rows):
-            pieces = [(frames[row], windows[row][index]) for row in group]
-            first_B = [w.start - kept[row] for row, (_, w) in zip(group, pieces, strict=True)]
-            codes_BTQ = fill_window(
-                params,
-                np.stack([f[w.start : w.start + layout.fine_window] for f, w in pieces]),
-                np.array([w.n_seen for _, w in pieces], np.int32),
-                np.array([rows["temperature"][row] for row in group], np.float32),
-                _rows_of(noise, group),
-                jnp.int32(n_given),
-                jnp.int32(index),
-                Processing.of(steps, group, first_B),
-                cfg=cfg,
-                execution=execution,
+    for turn in work.turns(execution.platform.parallel_rows):
+        codes_BTQ = fill_window(
+            params,
+            turn.codes_BTQ,
+            turn.n_seen_B,
+            np.array([rows["temperature"][row] for row in turn.rows], np.float32),
+            rows_of(noise, turn.rows),
+            jnp.int32(len(coarse[0])),
+            jnp.int32(turn.index),
+            Processing.of(steps, turn.rows, turn.first_B),
+            cfg=cfg,
+            execution=execution,
+        )
+        work.put(turn, fetch(codes_BTQ))
+        n_done += len(set(turn.rows))
+        if report is not None:
+            report(n_done)
+    return work.codes()
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """One call of the model: one window each of some rows."""
+
+    index: int  # of the window
+    rows: list[int]  # a row may fill up the group more than once
+    codes_BTQ: np.ndarray
+    n_seen_B: np.ndarray  # int32, see `Window.n_seen`
+    first_B: np.ndarray  # int32, number of the window's first frame among the row's new ones
+
+
+class FineRows:
+    """The frames of every row while its windows are filled one after another."""
+
+    def __init__(
+        self,
+        coarse: Sequence[np.ndarray],
+        histories: Sequence[np.ndarray | None],
+        layout: TokenLayout,
+    ) -> None:
+        self.layout = layout
+        self.n_new = [codes_QT.shape[1] for codes_QT in coarse]
+        self.n_history = [_kept(h, layout) for h in histories]
+        self.frames = [_frames(c, h, layout) for c, h in zip(coarse, histories, strict=True)]
+        self.windows = [
+            plan_windows(n_new, n_history, layout)
+            for n_new, n_history in zip(self.n_new, self.n_history, strict=True)
+        ]
+
+    def turns(self, parallel_rows: int) -> Iterator[Turn]:
+        """All windows, the first of every row first. `put` the result before the next turn."""
+        for index in range(max(len(row) for row in self.windows)):
+            active = [row for row, plan in enumerate(self.windows) if index < len(plan)]
+            for rows in groups_per_call(active, parallel_rows):
+                windows = [self.windows[row][index] for row in rows]
+                codes = [
+                    self.frames[r][self._extent(w)] for r, w in zip(rows, windows, strict=True)
+                ]
+                first = [w.start - self.n_history[r] for r, w in zip(rows, windows, strict=True)]
+                yield Turn(
+                    index,
+                    rows,
+                    np.stack(codes),
+                    np.array([w.n_seen for w in windows], np.int32),
+                    np.array(first, np.int32),
+                )
+
+    def put(self, turn: Turn, codes_BTQ: np.ndarray) -> None:
+        """Writes the new frames of a window."""
+        for row, codes_TQ in zip(turn.rows, codes_BTQ, strict=True):
+            window = self.windows[row][turn.index]
+            self.frames[row][self._extent(window)][window.n_seen :] = codes_TQ[window.n_seen :]
+
+    def codes(self) -> list[np.ndarray]:
+        """Codes (Q, T_row) int32 of the new frames."""
+        return [
+            frames[n_history : n_history + n_new].T.astype(np.int32)
+            for frames, n_history, n_new in zip(
+                self.frames, self.n_history, self.n_new, strict=True
             )
-            for (row_frames, w), codes_TQ in zip(pieces, fetch(codes_BTQ), strict=True):
-                row_frames[w.fill : w.start + layout.fine_window] = codes_TQ[w.n_seen :]
-            n_done += len(set(group))
-            if report is not None:
-                report(n_done)
-    return [
-        row_frames[n_history : n_history + c.shape[1]].T.astype(np.int32)
-        for row_frames, n_history, c in zip(frames, kept, coarse, strict=True)
-    ]
+        ]
+
+    def _extent(self, window: Window) -> slice:
+        return slice(window.start, window.start + self.layout.fine_window)
 
 
 def plan_windows(n_frames: int, n_history: int, layout: TokenLayout) -> list[Window]:
@@ -157,7 +208,7 @@ def _frames(
     return frames_TQ
 
 
-def _rows_of(noise: Noise, rows: Sequence[int]) -> Noise:
+def rows_of(noise: Noise, rows: Sequence[int]) -> Noise:
     index_B = np.array(rows)
     if isinstance(noise, KeyNoise):
         return KeyNoise(noise.key_B[index_B])
@@ -181,24 +232,46 @@ def _fill_window_fn(
     layout = cfg.tokens
     model = bind(FineGPT, cfg.fine, execution, params=params)
     codes_BTQ = split_rows(codes_BTQ)
-    B, T, Q = codes_BTQ.shape
+    _, T, Q = codes_BTQ.shape
     is_new_BT = jnp.arange(T)[None] >= n_seen_B[:, None]
 
-    def predict(codebook: jax.Array, codes_BTQ: jax.Array) -> jax.Array:
-        out_BTD, _ = model(codes_BTQ, codebook)
-        logits_BTV = model.logits(out_BTD, codebook, layout.codebook_size)
-        if processing is not None:
-            logits_BTV = _process(logits_BTV, codebook, processing)
-        step_B = jnp.broadcast_to(index * Q + codebook, (B,))
-        gumbel_BTV = noise.gumbel(step_B, (T, layout.codebook_size))
-        flat = (B * T, layout.codebook_size)
-        code_BT = draw(
-            logits_BTV.reshape(flat), gumbel_BTV.reshape(flat), jnp.repeat(temperature_B, T)
-        ).reshape(B, T)
+    def fill(codebook: jax.Array, codes_BTQ: jax.Array) -> jax.Array:
+        *_, code_BT = predict(
+            model, codes_BTQ, codebook, index, temperature_B, noise, processing, layout
+        )
         old_BT = jnp.take(codes_BTQ, codebook, axis=2)
         return codes_BTQ.at[:, :, codebook].set(jnp.where(is_new_BT, code_BT, old_BT))
 
-    return jax.lax.fori_loop(n_given, Q, predict, codes_BTQ)
+    return jax.lax.fori_loop(n_given, Q, fill, codes_BTQ)
+
+
+def predict(
+    model: FineGPT,
+    codes_BTQ: jax.Array,
+    codebook: jax.Array,
+    index: jax.Array,
+    temperature_B: jax.Array,
+    noise: Noise,
+    processing: Processing | None,
+    layout: TokenLayout,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """One codebook of window number `index`.
+
+    Returns:
+      Logits (B, T, V) before and after the processors, and codes (B, T) drawn from the latter.
+    """
+    B, T, Q = codes_BTQ.shape
+    out_BTD, _ = model(codes_BTQ, codebook)
+    raw_BTV = logits_BTV = model.logits(out_BTD, codebook, layout.codebook_size)
+    if processing is not None:
+        logits_BTV = _process(logits_BTV, codebook, processing)
+    step_B = jnp.broadcast_to(index * Q + codebook, (B,))
+    gumbel_BTV = noise.gumbel(step_B, (T, layout.codebook_size))
+    flat = (B * T, layout.codebook_size)
+    code_BT = draw(
+        logits_BTV.reshape(flat), gumbel_BTV.reshape(flat), jnp.repeat(temperature_B, T)
+    ).reshape(B, T)
+    return raw_BTV, logits_BTV, code_BT
 
 
 def _process(logits_BTV: jax.Array, codebook: jax.Array, by: Processing) -> jax.Array:

@@ -54,7 +54,7 @@ class StageRunner:
         noise_B = noise_of(
             "semantic", batch.seeds, noise, (layout.semantic_vocab_size + 1,), limits
         )
-        prompts_BT = np.stack(self._prompts(batch))
+        prompts_BT = np.stack(self.prompts(batch))
         with self._running("semantic", max(limits), progress) as run:
             return run(semantic_stage.generate_semantic, prompts_BT, rows, noise_B)
 
@@ -63,7 +63,7 @@ class StageRunner:
         rows = batch.sampling["semantic"]
         requests = [
             Request(prompt_T, {name: values[i] for name, values in rows.items()}, batch.seeds[i])
-            for i, prompt_T in enumerate(self._prompts(batch))
+            for i, prompt_T in enumerate(self.prompts(batch))
         ]
         with self.params["semantic"].on_device() as params:
             ended = stream_semantic(
@@ -131,7 +131,7 @@ class StageRunner:
         """Codes to audio; a row without frames gives no samples."""
         audio = [np.zeros(0, np.float32) for _ in codes]
         spoken = [i for i, row in enumerate(codes) if row.shape[1]]
-        with self._on_device("codec") as params:
+        with self.on_device("codec") as params:
             made = codec_stage.decode_rows(
                 params,
                 [codes[i] for i in spoken],
@@ -144,7 +144,7 @@ class StageRunner:
 
     def encode(self, audio: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Audio to codes, of as many codebooks as the fine stage gives."""
-        with self._on_device("codec") as params:
+        with self.on_device("codec") as params:
             return codec_stage.encode_rows(
                 params,
                 [np.asarray(row, np.float32) for row in audio],
@@ -153,7 +153,8 @@ class StageRunner:
                 n_codebooks=self.config.tokens.n_fine_codebooks,
             )
 
-    def _prompts(self, batch: Batch) -> list[np.ndarray]:
+    def prompts(self, batch: Batch) -> list[np.ndarray]:
+        """Ids of every row for the semantic model, see `stages.semantic.prompt`."""
         layout = self.config.tokens
         return [
             semantic_stage.prompt(
@@ -163,7 +164,7 @@ class StageRunner:
         ]
 
     @contextmanager
-    def _on_device(self, stage: str) -> Iterator[Params]:
+    def on_device(self, stage: str) -> Iterator[Params]:
         """Parameters of a stage, with the mesh set for what is computed with them."""
         with self._mesh_in_use(), self.params[stage].on_device() as params:
             yield params
@@ -174,7 +175,7 @@ class StageRunner:
     @contextmanager
     def _running(self, stage: str, total: int, progress: bool) -> Iterator[Callable[..., Any]]:
         """Yields a function that calls the stage's, with parameters placed and a progress bar."""
-        with self._on_device(stage) as params, stage_bar(stage, total, progress) as report:
+        with self.on_device(stage) as params, stage_bar(stage, total, progress) as report:
 
             def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
                 return function(

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from bark_jax.config import TRANSFORMERS
 from bark_jax.evaluation.audio import audio_metrics, speaking_rate
-from bark_jax.evaluation.entropy import coarse_entropy, semantic_entropy
+from bark_jax.evaluation.entropy import step_entropy
 from bark_jax.evaluation.recognizer import make_recognizer
 from bark_jax.evaluation.tokens import token_metrics
 from bark_jax.evaluation.wer import normalize, word_errors
@@ -32,12 +33,14 @@ def measure(
     metrics["generation_s"] = sum(made.timings.values())
     steps: dict[str, np.ndarray] = {}
     if wanted.entropy:
-        steps["semantic"] = semantic_entropy(bark, made, point.voice)
-        steps["coarse"] = coarse_entropy(bark, made, point.voice)
+        steps = step_entropy(bark, made, point.voice)
         metrics |= {
             f"{stage}_entropy_bits": float(bits.mean()) if bits.size else None
             for stage, bits in steps.items()
         }
+    if wanted.score:
+        means = bark.score(made, voice=point.voice).means()
+        metrics |= {f"{stage}_log_p": means.get(stage) for stage in TRANSFORMERS}
     if wanted.wer is not None:
         heard = make_recognizer(wanted.wer)(made.audio, made.sample_rate)
         errors, words = word_errors(made.text, heard)

@@ -48,6 +48,12 @@ class MetricsSettings:
     f0: bool = True  # 0.15 s of work per second of audio
     wer: str | None = None  # a recogniser, see evaluation/recognizer.py
     entropy: bool = False  # of the sampling distributions; a scoring pass over the tokens
+    score: bool = False  # log-probabilities under the models themselves; such a pass, fine included
+
+    def asked(self) -> dict[str, Any]:
+        """As plain data; `score` only where it is asked for, as keys of earlier results lack it."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if value or name != "score"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,7 +111,7 @@ class PointSettings:
             "voice_file": _stamp(self.voice) if self.voice else None,
             "seed": self.seed,
             "sampling": recorded(self.sampling_values()),
-            "metrics": dataclasses.asdict(self.metrics),
+            "metrics": self.metrics.asked(),
         }
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         return digest.hexdigest()[:KEY_LENGTH]

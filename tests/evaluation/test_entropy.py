@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bark_jax.evaluation.entropy import coarse_entropy, semantic_entropy
+from bark_jax.evaluation.entropy import step_entropy
 from bark_jax.generation import Generation
 from tests.tiny import LAYOUT, make_bark, make_voice
 
@@ -56,7 +56,7 @@ def test_entropy_is_that_of_the_draws(bark, with_voice):
     step = 7
     noise = np.zeros((LAYOUT.max_semantic_tokens, LAYOUT.semantic_vocab_size + 1), np.float32)
     noise[np.arange(step), made.semantic[:step]] = FORCED
-    bits = semantic_entropy(bark, made, voice)
+    bits = step_entropy(bark, made, voice)["semantic"]
     assert bits.shape == made.semantic.shape
     noises = np.repeat(noise[None, : len(made.semantic)], N_DRAWS, axis=0)
     noises[:, step] = rng.gumbel(size=noises[:, step].shape)
@@ -72,7 +72,7 @@ def test_entropy_is_that_of_the_draws(bark, with_voice):
     noise[np.arange(step), flat[:step]] = FORCED
     noises = np.repeat(noise[None], N_DRAWS, axis=0)
     noises[:, step] = rng.gumbel(size=noises[:, step].shape)
-    bits = coarse_entropy(bark, made, voice)
+    bits = step_entropy(bark, made, voice)["coarse"]
     assert bits.shape == flat.shape
     drawn = bark.coarse(
         [made.semantic] * N_DRAWS, voice=[voice] * N_DRAWS, sampling=sampling, noise=list(noises)
@@ -86,8 +86,8 @@ def test_there_is_no_entropy_without_choice(bark, sampling):
     limited = {**sampling, "max_duration_s": 1.0, "allow_early_stop": False, "min_eos_p": None}
     made = generation(bark, None, {"semantic": limited, "coarse": sampling})
     assert len(made.semantic) > 5
-    np.testing.assert_allclose(semantic_entropy(bark, made), 0, atol=1e-6)
-    np.testing.assert_allclose(coarse_entropy(bark, made), 0, atol=1e-6)
+    for bits in step_entropy(bark, made).values():
+        np.testing.assert_allclose(bits, 0, atol=1e-6)
 
 
 def test_nothing_has_no_steps(bark):
@@ -97,4 +97,4 @@ def test_nothing_has_no_steps(bark):
         **{f: getattr(made, f) for f in made.__dataclass_fields__},
         "semantic": nothing, "coarse": np.zeros((LAYOUT.n_coarse_codebooks, 0), np.int32),
     })  # fmt: skip
-    assert semantic_entropy(bark, empty).shape == coarse_entropy(bark, empty).shape == (0,)
+    assert [bits.shape for bits in step_entropy(bark, empty).values()] == [(0,), (0,)]

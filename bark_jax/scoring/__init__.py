@@ -1,0 +1,1 @@
+"""How likely given tokens are: a teacher-forced pass through each stage, behind `Bark.score`."""

@@ -1,0 +1,197 @@
+"""Tokens of all stages to scores: what is known of each row, and the passes that it needs."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from bark_jax.batching import Batch, as_rows
+from bark_jax.config import TRANSFORMERS, TokenLayout
+from bark_jax.decoding.noise import KeyNoise
+from bark_jax.decoding.sampling import Filter
+from bark_jax.generation import Generation
+from bark_jax.sampling_config import SamplingConfig
+from bark_jax.scoring.causal import Rule, score_coarse, score_semantic
+from bark_jax.scoring.fine import score_fine
+from bark_jax.scoring.marks import DETAILS, Marks
+from bark_jax.scoring.scores import Scores
+from bark_jax.stages.checks import check_codes, check_semantic
+from bark_jax.stages.coarse_plan import make_plan
+from bark_jax.stages.runner import StageRunner
+
+NAMELESS = ("dict", "Voice", "Generation")  # recorded in place of a voice that has no name
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """Tokens of one row; None for what is not known."""
+
+    semantic: np.ndarray | None = None  # (N,)
+    coarse: np.ndarray | None = None  # (q, T)
+    fine: np.ndarray | None = None  # (Q, T)
+
+
+def rows_of_generations(made: Sequence[Generation], voice: Any) -> tuple[dict[str, Any], list[Any]]:
+    """Arguments of `Batch.of`, and the tokens of every row.
+
+    Raises:
+      ValueError: a row was made with a voice that has no name, and `voice` is not given.
+    """
+    voices = list(voice) if isinstance(voice, list | tuple) else [voice] * len(made)
+    for row, generation in enumerate(made):
+        if row < len(voices) and voices[row] is None:
+            voices[row] = generation.settings["voice"]
+            if voices[row] in NAMELESS:
+                raise ValueError(
+                    f"voice=None, but the generation was made with a {voices[row]}: want that"
+                )
+    arguments = {
+        "text": [row.text for row in made],
+        "seed": [row.seed for row in made],
+        "voice": voices,
+        "sampling": SamplingConfig.of_rows([row.settings["sampling"] for row in made]),
+    }
+    return arguments, [Tokens(row.semantic, row.coarse, row.fine) for row in made]
+
+
+def rows_of_arrays(
+    layout: TokenLayout, semantic: Any, coarse: Any, fine: Any
+) -> tuple[tuple[list[Any], bool], list[Tokens]]:
+    """The rows as `Batch.of` takes its data, and the tokens of every row, checked.
+
+    Raises:
+      ValueError: nothing to score, lists of different lengths, or tokens out of their range.
+    """
+    ranks = {"semantic": (semantic, 1), "coarse": (coarse, 2), "fine": (fine, 2)}
+    given = {n: as_rows(n, value, rank) for n, (value, rank) in ranks.items() if value is not None}
+    if not given:
+        raise ValueError("nothing to score: want a generation, or some of semantic, coarse, fine")
+    lengths = {name: len(rows) for name, (rows, is_batch) in given.items() if is_batch}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"lists want one entry per row and equal lengths, got {lengths}")
+    n_rows = next(iter(lengths.values()), 1)
+    columns = {n: rows if is_batch else rows * n_rows for n, (rows, is_batch) in given.items()}
+    checked = {
+        name: [_checked(name, row, layout) for row in rows] for name, rows in columns.items()
+    }
+    rows = [Tokens(**{name: column[i] for name, column in checked.items()}) for i in range(n_rows)]
+    return (list(range(n_rows)), bool(lengths)), rows
+
+
+def _checked(name: str, value: Any, layout: TokenLayout) -> np.ndarray:
+    """One row of one stage; it may be empty, as `generate` may give none."""
+    n_codebooks = {"coarse": layout.n_coarse_codebooks, "fine": layout.n_fine_codebooks}.get(name)
+    if np.shape(value) in ((0,), (n_codebooks, 0)):
+        return np.asarray(value, np.int32)
+    if n_codebooks is None:
+        return check_semantic(value, layout)
+    return check_codes(name, value, layout, n_codebooks, n_codebooks)
+
+
+def at_temperatures(batch: Batch, temperatures: Sequence[float]) -> Batch:
+    """The batch with these temperatures as its only sampling values.
+
+    Raises:
+      ValueError: one of them is out of its range.
+    """
+    values = {"temperature": list(temperatures)}
+    sampling = SamplingConfig.of({stage: values for stage in TRANSFORMERS})
+    return dataclasses.replace(batch, sampling=sampling.per_row(batch.n_rows))
+
+
+@dataclasses.dataclass(frozen=True)
+class Scoring:
+    """One batch through all stages. Each gives the marks of every row, or nothing.
+
+    The semantic stage needs texts, the coarse stage semantic tokens and codes.
+    """
+
+    runner: StageRunner
+    rows: Sequence[Tokens]
+    drawn: Batch  # with the values that the tokens were drawn with; voices resolved
+    under: Batch  # with the values that they are scored under
+    details: Sequence[str]  # of `DETAILS`
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.details) - set(DETAILS)):
+            raise ValueError(f"details={unknown} are not among {DETAILS}")
+
+    def scores(self) -> list[Scores]:
+        """Of every row."""
+        Q = self.runner.config.tokens.n_coarse_codebooks
+        made = {"semantic": self.semantic(), "coarse": self.coarse(), "fine": self.fine()}
+        rows = [{s: marks[i] for s, marks in made.items() if marks} for i in range(len(self.rows))]
+        for row in rows:
+            if "coarse" in row:  # codebooks take turns
+                row["coarse"] = jax.tree.map(
+                    lambda leaf: leaf.reshape(-1, Q, *leaf.shape[1:]).swapaxes(0, 1), row["coarse"]
+                )
+        return [self._scores(row) for row in rows]
+
+    def semantic(self) -> list[Marks]:
+        """Marks (N + 1,) of the tokens and the end token."""
+        tokens = [row.semantic for row in self.rows if row.semantic is not None]
+        if not tokens or self.drawn.texts[0] is None:
+            return []
+        prompts = self.runner.prompts(self.drawn)
+        with self.runner.on_device("semantic") as params:
+            return score_semantic(params, prompts, tokens, self._rule("semantic"), **self._static())
+
+    def coarse(self) -> list[Marks]:
+        """Marks (Q T,), codebooks taking turns."""
+        layout = self.runner.config.tokens
+        tokens = [row.semantic for row in self.rows if row.semantic is not None]
+        known = [row.fine if row.coarse is None else row.coarse for row in self.rows]
+        codes = [c[: layout.n_coarse_codebooks] for c in known if c is not None]
+        if not tokens or not codes:
+            return []
+        voices = [voice and (voice.semantic, voice.coarse) for voice in self.drawn.voices]
+        plans = [
+            make_plan(row, voice, layout, layout.max_coarse_history)
+            for row, voice in zip(tokens, voices, strict=True)
+        ]
+        with self.runner.on_device("coarse") as params:
+            return score_coarse(params, plans, codes, self._rule("coarse"), **self._static())
+
+    def fine(self) -> list[Marks]:
+        """Marks (Q, T)."""
+        codes = [row.fine for row in self.rows if row.fine is not None]
+        if not codes:
+            return []
+        with self.runner.on_device("fine") as params:
+            return score_fine(
+                params,
+                codes,
+                [voice and voice.fine for voice in self.drawn.voices],
+                self.drawn.sampling["fine"],
+                KeyNoise.of(self.drawn.seeds, "fine"),
+                self.under.sampling["fine"]["temperature"],
+                n_given=self.runner.config.tokens.n_coarse_codebooks,
+                is_processed=self.under is self.drawn,
+                **self._static(),
+            )
+
+    def _rule(self, stage: str) -> Rule:
+        values = self.under.sampling[stage]
+        may_end = values.get("allow_early_stop", [True] * len(self.rows))
+        return Rule(Filter.of(values), np.array(may_end))  # pyright: ignore[reportArgumentType]
+
+    def _static(self) -> dict[str, Any]:
+        return {
+            "cfg": self.runner.config,
+            "execution": self.runner.execution,
+            "with_logits": "logits" in self.details,
+        }
+
+    def _scores(self, marks: dict[str, Marks]) -> Scores:
+        log_p: dict[str, Any] = {
+            stage: marks[stage].log_p_T if stage in marks else None for stage in TRANSFORMERS
+        }
+        fields = {"entropy": "entropy_T", "rank": "rank_T", "logits": "logits_TV"}
+        found = {
+            detail: {stage: getattr(marks[stage], fields[detail]) for stage in marks}
+            for detail in self.details
+        }
+        return Scores(**log_p, details=found)
