@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         SamplingConfig,
         SemanticSampling,
     )
+    from bark_jax.scoring.scores import Scores
     from bark_jax.sources.hub import ModelNotFoundError
     from bark_jax.voices import Voice, VoiceError
 
@@ -28,6 +29,7 @@ __all__ = [  # noqa: RUF022  # in groups
     "Bark",
     "Generation",
     "Voice",
+    "Scores",
     # how each stage samples
     "SamplingConfig",
     "SemanticSampling",
@@ -46,6 +48,7 @@ _HOMES = {
     "Bark": "bark_jax.pipeline",
     "Generation": "bark_jax.generation",
     "Voice": "bark_jax.voices",
+    "Scores": "bark_jax.scoring.scores",
     "SamplingConfig": "bark_jax.sampling_config",
     "SemanticSampling": "bark_jax.sampling_config",
     "CoarseSampling": "bark_jax.sampling_config",
