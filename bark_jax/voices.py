@@ -152,6 +152,23 @@ def _misaligned(semantic: np.ndarray, coarse: np.ndarray, layout: TokenLayout) -
     ]
 
 
+def read_npy(path: Path) -> np.ndarray:
+    """One array of a voice, from an `.npy` of its own.
+
+    Raises:
+      VoiceError: it is not an array, is cut off, pickled, or larger than `MOST_BYTES`.
+    """
+    try:
+        mapped = np.load(path, allow_pickle=False, mmap_mode="r")  # reads the header only
+        if not isinstance(mapped, np.ndarray):
+            raise ValueError("it is an archive")
+        if mapped.nbytes > MOST_BYTES:
+            raise ValueError(f"it holds {mapped.nbytes / 1e6:,.0f} MB")
+        return np.array(mapped)
+    except Exception as error:
+        raise VoiceError(f"{path} is not a readable array (.npy): {error}") from error
+
+
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """The three arrays of a voice file; whatever else the file holds is not read.
 

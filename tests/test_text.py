@@ -185,3 +185,8 @@ def test_file_that_is_no_vocabulary_is_refused(tmp_path, content, match):
 def test_vocabulary_with_windows_line_ends(tmp_path):
     (tmp_path / "vocab.txt").write_bytes("\r\n".join(PIECES).encode() + b"\r\n")
     assert Tokenizer.from_directory(tmp_path).encode("hello") == [5]
+
+
+def test_a_text_far_longer_than_a_model_reads_is_refused_at_once(tokenizer):
+    with pytest.raises(ValueError, match=r"text has 10,000,000 characters, want at most 100,000"):
+        encode_text(tokenizer, "x" * 10**7, LAYOUT)

@@ -317,3 +317,17 @@ def test_damaged_file(library, tmp_path):
     (tmp_path / "bad.npz").write_bytes(content)
     with pytest.raises(VoiceError, match=r"bad\.npz is not a readable voice file"):
         library.resolve(tmp_path / "bad.npz")
+
+
+def test_an_npy_is_read_by_its_header_first(tmp_path, monkeypatch):
+    path = tmp_path / "a.npy"
+    np.save(path, np.arange(6).reshape(2, 3))
+    np.testing.assert_array_equal(voices.read_npy(path), np.arange(6).reshape(2, 3))
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"(2, 3)", b"(9, 3)"))  # more than the file holds
+    with pytest.raises(VoiceError, match=r"a\.npy is not a readable array"):
+        voices.read_npy(path)
+    path.write_bytes(whole)
+    monkeypatch.setattr(voices, "MOST_BYTES", 40)
+    with pytest.raises(VoiceError, match="it holds 0 MB"):
+        voices.read_npy(path)

@@ -30,11 +30,12 @@ def load_pickled(path: Path) -> Any:
 
     check_is_no_stand_in(path)
     try:
+        is_zip = zipfile.is_zipfile(path)
+        if is_zip:
+            _check_unpacks_to_no_more(path)
         with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol")
-            return torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-            )
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except OSError:
         raise
     except pickle.UnpicklingError as error:
@@ -46,6 +47,16 @@ def load_pickled(path: Path) -> Any:
         ) from error
     except Exception as error:
         raise ValueError(f"{path} is damaged or no checkpoint: {str(error)[:80]}") from error
+
+
+def _check_unpacks_to_no_more(path: Path) -> None:
+    """PyTorch never compresses; a small file that unfolds to gigabytes must."""
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(
+                    f"{entry.filename} is compressed, to unfold to {entry.file_size / 1e6:,.0f} MB"
+                )
 
 
 def check_is_no_stand_in(path: Path) -> None:
@@ -77,6 +88,9 @@ def arrays(tensors: Any, where: str) -> dict[str, np.ndarray]:
         for name, value in tensors.items()
     ):
         raise ValueError(f"{where} is not a table of names and dense tensors")
+    for name, value in tensors.items():
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise ValueError(f"{where}, {name} has shape {tuple(value.shape)}, but less data")
     return {name: _as_array(value, f"{where}, {name}") for name, value in tensors.items()}
 
 

@@ -25,7 +25,7 @@ from bark_jax.conversion.source import Arrays, Source
 from bark_jax.conversion.tensors import State
 from bark_jax.runtime.files import read_json
 from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, read_text_settings
-from bark_jax.voices import KEYS
+from bark_jax.voices import KEYS, read_npy
 
 PREFIXES = {
     "semantic": "semantic.",
@@ -157,7 +157,7 @@ def _find_voices(folder: Path) -> dict[str, Callable[[], Arrays]]:
 
 
 def _loader(paths: Mapping[str, Path]) -> Callable[[], Arrays]:
-    return lambda: {key: np.load(path, allow_pickle=False) for key, path in paths.items()}
+    return lambda: {key: read_npy(path) for key, path in paths.items()}
 
 
 def write_huggingface(

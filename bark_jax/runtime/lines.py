@@ -68,10 +68,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
     Lines that are not whole JSON objects are left out: a run that was killed tears its last one.
     """
-    rows = []
-    for line in path.read_bytes().split(b"\n") if path.is_file() else ():
-        with contextlib.suppress(ValueError):
-            rows.append(parse_object(line))
+    rows: list[dict[str, Any]] = []
+    if path.is_file():
+        with path.open("rb") as file:  # whose lines end at \n only
+            for line in file:
+                with contextlib.suppress(ValueError):
+                    rows.append(parse_object(line))
     return rows
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from bark_jax.config import TokenLayout
 from bark_jax.runtime.files import read_json
 from bark_jax.sources.hub import HubRepo, ModelNotFoundError
-from bark_jax.voices import KEYS, Voice, VoiceError, read_npz
+from bark_jax.voices import KEYS, Voice, VoiceError, read_npy, read_npz
 
 NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*/)?[A-Za-z0-9][A-Za-z0-9_-]*")  # of a preset
 MANIFEST = "speaker_embeddings_path.json"  # of a Hugging Face repository
@@ -141,10 +141,7 @@ class _HubVoices:
             )
         if (path := self._repo.fetch(filename)) is None:
             raise VoiceError(f"{self._repo.name} lacks {filename}, which its {MANIFEST} names")
-        try:
-            return np.load(path, allow_pickle=False)
-        except Exception as error:
-            raise VoiceError(f"{path} is not a readable array (.npy): {error}") from error
+        return read_npy(path)
 
 
 def _package_presets(layout: TokenLayout) -> list[Path]:

@@ -1,5 +1,7 @@
 """What lies in place of weights where a download went wrong."""
 
+import zipfile
+
 import pytest
 
 from bark_jax.conversion.checkpoint_files import check_is_no_stand_in, safetensors_names
@@ -36,3 +38,26 @@ def test_every_reader_looks_first(tmp_path):
         load_pickled(path.rename(tmp_path / "text.pt"))
     torch.save({"a": torch.ones(1)}, tmp_path / "good.pt")
     assert load_pickled(tmp_path / "good.pt").keys() == {"a"}
+
+
+def test_what_unfolds_to_more_than_it_is_is_refused(tmp_path):
+    """A compressed archive, and a tensor that repeats few numbers without end."""
+    torch = pytest.importorskip("torch")
+    from bark_jax.conversion.checkpoint_files import arrays, load_pickled
+
+    torch.save({"a": torch.zeros(10**6)}, tmp_path / "stored.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "stored.pt") as stored,
+        zipfile.ZipFile(tmp_path / "small.pt", "w", zipfile.ZIP_DEFLATED) as small,
+    ):
+        for name in stored.namelist():
+            small.writestr(name, stored.read(name))
+    assert (tmp_path / "small.pt").stat().st_size < 10**5
+    with pytest.raises(
+        ValueError, match=r"small\.pt is damaged or no checkpoint: .* is compressed"
+    ):
+        load_pickled(tmp_path / "small.pt")
+    torch.save({"a": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "wide.pt")
+    match = r"wide, a has shape \(1000000, 1000000\), but less data"
+    with pytest.raises(ValueError, match=match):
+        arrays(load_pickled(tmp_path / "wide.pt"), "wide")
