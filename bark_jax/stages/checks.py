@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from bark_jax.config import TokenLayout
@@ -57,6 +56,8 @@ def check_equal_codebooks(name: str, rows: Sequence[np.ndarray]) -> None:
 
 def check_audio(name: str, value: Any) -> np.ndarray:
     """Samples (S,) as float32; integers are rescaled from the full scale of their format to 1."""
+    import jax.numpy as jnp  # the command line's checks need not wait for JAX; bfloat16 is a float
+
     array = np.asarray(value)
     if np.dtype(array.dtype) in PCM_ZERO:
         zero, one = PCM_ZERO[array.dtype], 1 << (8 * array.dtype.itemsize - 1)
