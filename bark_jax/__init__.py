@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bark_jax.config import BarkConfig
     from bark_jax.generation import Generation
+    from bark_jax.long.run import LongGeneration
+    from bark_jax.long.settings import LongSettings
     from bark_jax.pipeline import Bark
     from bark_jax.runtime.execution import DTypes
     from bark_jax.sampling_config import (
@@ -30,6 +32,9 @@ __all__ = [  # noqa: RUF022  # in groups
     "Generation",
     "Voice",
     "Scores",
+    # texts of any length
+    "LongGeneration",
+    "LongSettings",
     # how each stage samples
     "SamplingConfig",
     "SemanticSampling",
@@ -49,6 +54,8 @@ _HOMES = {
     "Generation": "bark_jax.generation",
     "Voice": "bark_jax.voices",
     "Scores": "bark_jax.scoring.scores",
+    "LongGeneration": "bark_jax.long.run",
+    "LongSettings": "bark_jax.long.settings",
     "SamplingConfig": "bark_jax.sampling_config",
     "SemanticSampling": "bark_jax.sampling_config",
     "CoarseSampling": "bark_jax.sampling_config",

@@ -7,6 +7,7 @@ from typing import Any
 
 from bark_jax.audio_files import read_metadata
 from bark_jax.cli.arguments import PROG, Parser
+from bark_jax.programs.errors import not_installed
 
 INNER = "  "
 
@@ -16,14 +17,30 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser(prog=f"{PROG} info", description=__doc__)
     parser.add_argument("file", metavar="FILE", type=Path, help="audio that bark-jax wrote")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--picture", metavar="PNG", type=Path, help="of a long text: also draw its pieces"
+    )
     args = parser.parse_args(argv)
     path = args.file.expanduser()
     found = {**facts_of(path), **read_metadata(path), **pieces_of(path)}
+    if args.picture:
+        _draw(path, found, args.picture.expanduser())
     if args.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         print("\n".join(lines_of(found)))
     return 0
+
+
+def _draw(path: Path, found: Mapping[str, Any], picture: Path) -> None:
+    if "pieces" not in found:
+        raise ValueError(f"{path} has no manifest beside it: only a long text's pieces are drawn")
+    try:
+        from bark_jax.long.picture import draw
+
+        draw(path, found, picture)
+    except ModuleNotFoundError as error:
+        raise ImportError(not_installed(error, "sweep") or str(error)) from error
 
 
 def facts_of(path: Path) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class Model(Protocol):
 class Take:
     """What a try of a piece gave; a voice for pieces that continue it."""
 
+    piece: int | None  # of which; None: a given voice
     audio: np.ndarray  # (S,) float32
     semantic: np.ndarray
     coarse: np.ndarray
@@ -125,7 +126,10 @@ class Session:
                 index: {"tries": held.tries, "chosen": held.chosen, "is_done": held.is_done}
                 for index, held in self.held.items()
             },
-            "histories": {index: take is not None for index, take in self.histories.items()},
+            "histories": {
+                index: {"is_there": take is not None, "piece": take and take.piece}
+                for index, take in self.histories.items()
+            },
             "letters_per_s": self.letters_per_s,
             "joiner": [self.joiner.n_samples, self.joiner.speaker, self.joiner.is_empty],
         }
@@ -136,26 +140,28 @@ class Session:
                 f"{name}_{part}": array
                 for name, take in takes.items()
                 for part, array in vars(take).items()
+                if part != "piece"
             },
         }
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Sets the session to what `state` gave."""
 
-        def take(name: str) -> Take:
-            return Take(*(arrays[f"{name}_{field.name}"] for field in dataclasses.fields(Take)))
+        def take(name: str, piece: int | None) -> Take:
+            parts = ("audio", "semantic", "coarse", "fine")
+            return Take(piece, *(arrays[f"{name}_{part}"] for part in parts))
 
         plain = json.loads(arrays["plain"].tobytes())
         self.pieces = [Piece(**piece) for piece in plain["pieces"]]
         self.rows = plain["rows"]
         self.letters_per_s = plain["letters_per_s"]
         self.held = {
-            int(index): Held(**held, take=take(f"held_{index}"))
+            int(index): Held(**held, take=take(f"held_{index}", int(index)))
             for index, held in plain["held"].items()
         }
         self.histories = {
-            int(index): take(f"history_{index}") if is_there else None
-            for index, is_there in plain["histories"].items()
+            int(index): take(f"history_{index}", own["piece"]) if own["is_there"] else None
+            for index, own in plain["histories"].items()
         }
         self.joiner.tail = arrays["tail"]
         self.joiner.n_samples, self.joiner.speaker, self.joiner.is_empty = plain["joiner"]
@@ -200,6 +206,12 @@ class Session:
             and (self._sources[index] is None or self._sources[index] in self.histories)
         ]
         return ready[: WAVE * rows]
+
+    def _continued(self, index: int) -> int | None:
+        """The number of the piece that is a piece's history."""
+        source = self._sources[index]
+        history = None if source is None else self.histories[source]
+        return history and history.piece
 
     def _history(self, index: int) -> Any:
         source = self._sources[index]
@@ -252,7 +264,7 @@ class Session:
         held.tries.append(_record(made, verdict, self._expected_s(index)))
         if held.take is None or verdict.score < held.tries[held.chosen]["score"]:
             held.chosen = len(held.tries) - 1
-            held.take = Take(made.audio, made.semantic, made.coarse, made.fine)
+            held.take = Take(index, made.audio, made.semantic, made.coarse, made.fine)
         held.is_done = not verdict.faults or len(held.tries) >= settings.tries
         if held.is_done and index in self._sources:
             self.histories[index] = self._usable(index, held.take)
@@ -263,7 +275,9 @@ class Session:
         if len(take.semantic) >= least:
             return take
         own = self._history(index)
-        return own and Take(take.audio[:0], own.semantic, own.coarse, own.fine)
+        if own is None or isinstance(own, Take):
+            return own
+        return Take(None, take.audio[:0], own.semantic, own.coarse, own.fine)
 
     def _learn_rate(self) -> None:
         """Splits the rest of the text anew once some pieces have told how fast the voice is."""
@@ -305,7 +319,7 @@ class Session:
                     "text": piece.text,
                     "characters": [piece.begin, piece.end],
                     "speaker": piece.speaker,
-                    "continues": self._sources[index],
+                    "continues": self._continued(index),
                     "begin_s": round(begin / rate, 4),
                     "end_s": round((begin + len(finished.audio)) / rate, 4),
                     **({} if times is None else {"shown_s": list(times)}),

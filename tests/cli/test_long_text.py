@@ -115,6 +115,14 @@ def test_info_prints_text_settings_and_pieces(bark, capsys):
     assert json.loads(capsys.readouterr().out)["pieces"] == manifest()["pieces"]
 
 
+def test_info_draws_the_pieces_of_a_long_text(bark, here, capsys):
+    assert cli.main(["--long", "t.txt", "-o", "t.wav", "-q"]) == 0
+    assert cli.main(["info", "t.wav", "--picture", "t.png"]) == 0
+    assert (here / "t.png").read_bytes().startswith(b"\x89PNG")
+    (here / "t.json").unlink()
+    assert cli.main(["info", "t.wav", "--picture", "t.png"]) == 1
+
+
 def test_info_and_repeat_of_other_files_say_so(here, capsys):
     soundfile.write("a.wav", np.zeros(100), 8000)
     for command in (["info", "a.wav"], ["repeat", "a.wav", "-o", "b.wav"]):
