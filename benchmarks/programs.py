@@ -10,11 +10,10 @@ from jax.sharding import NamedSharding
 
 from bark_jax.config import BarkConfig
 from bark_jax.decoding.cache_growth import cache_sizes
-from bark_jax.decoding.loop import round_up
 from bark_jax.decoding.noise import KeyNoise
 from bark_jax.decoding.sampling import Filter
 from bark_jax.models.binding import abstract_params
-from bark_jax.models.encodec import EnCodec
+from bark_jax.models.encodec import EnCodec, first_state
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
 from bark_jax.runtime.execution import Execution
@@ -109,14 +108,12 @@ def _fine(config: BarkConfig, rows: int, static: dict[str, Any]) -> Program:
 
 
 def _codec(config: BarkConfig, rows: int, execution: Execution) -> Program:
-    """The codec's program, for the longest utterance."""
-    layout = config.tokens
-    per_frame = layout.coarse_per_semantic / layout.n_coarse_codebooks
-    frames = round_up(int(layout.max_semantic_tokens * per_frame), codec.BUCKET)
+    """The codec's program, which decodes a chunk of every row."""
     params = abstract_params(EnCodec, config.codec)
-    args = (params, _ints(rows, layout.n_fine_codebooks, frames), _ints(rows))
+    codes = _ints(rows, config.tokens.n_fine_codebooks, codec.CHUNK)
+    args = (params, codes, _ints(rows), first_state(config.codec, rows))
     static = {"cfg": config.codec, "execution": execution}
-    return Program("codec decode", rows, codec.decode, args, static, loop_passes=frames)
+    return Program("codec chunk", rows, codec.decode_chunk, args, static, loop_passes=codec.CHUNK)
 
 
 def _ints(*shape: int) -> jax.ShapeDtypeStruct:

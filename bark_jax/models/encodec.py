@@ -7,13 +7,17 @@ Source: facebookresearch/encodec @0e2d0ae, encodec/model.py and encodec/quantiza
 model, which neither normalises loudness nor cuts the audio into segments.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from bark_jax.config import CodecConfig
-from bark_jax.models import seanet, source_filter
-from bark_jax.models.binding import M, bind
+from bark_jax.models import seanet, seanet_chunks, source_filter
+from bark_jax.models.binding import M, abstract_params, bind
+from bark_jax.models.seanet_chunks import ChunkState
 from bark_jax.params import Params
 from bark_jax.runtime.sharding import split_rows
 
@@ -93,6 +97,40 @@ def decode(
     samples_BS = _bind(PARTS[cfg.kind].Decoder, cfg, params["decoder"])(latents_BTL, length_B)
     inside_BS = jnp.arange(samples_BS.shape[1])[None] < length_B[:, None] * cfg.hop_length
     return jnp.where(inside_BS, samples_BS, 0)
+
+
+@functools.cache
+def first_state(cfg: CodecConfig, n_rows: int) -> ChunkState:
+    """What `decode_chunk` takes before the first chunk; arrays on the host."""
+
+    def make(params: Params) -> ChunkState:
+        return seanet_chunks.first_state(_bind(seanet.Decoder, cfg, params), n_rows)
+
+    abstract = jax.eval_shape(make, abstract_params(seanet.Decoder, cfg))
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), abstract)
+
+
+def decode_chunk(
+    params: Params,
+    codes_BQT: jax.Array,
+    length_B: jax.Array,
+    state: ChunkState,
+    *,
+    cfg: CodecConfig,
+) -> tuple[jax.Array, ChunkState]:
+    """Turns the next T frames of every row into audio; all chunks together are `decode`'s samples.
+
+    Args:
+      codes_BQT: as in `decode`; the first chunk has T ≥ cfg.kernel_size.
+      length_B: int32, frames of each row in this chunk: T, but for its last one.
+      state: from `first_state`, then from the chunk before.
+    Returns:
+      samples_BS, S = T · cfg.hop_length, of which a row's first length · hop_length count; and
+      the state for the next chunk.
+    """
+    latents_BTL = _bind(Quantizer, cfg, params["quantizer"]).decode(split_rows(codes_BQT))
+    decoder = _bind(seanet.Decoder, cfg, params["decoder"])
+    return seanet_chunks.decode_chunk(decoder, latents_BTL, length_B, state)
 
 
 def encode_latents(

@@ -10,6 +10,7 @@ alone and in a batch. Source: facebookresearch/encodec @0e2d0ae, encodec/modules
 
 import functools
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from flax import nnx
 from bark_jax.config import CodecConfig
 
 Lengths = jax.Array | None  # (B,) steps of each row; None: all rows are full
+Memory = tuple[jax.Array, jax.Array]  # of a layer of the LSTM: h and c, each (B, C)
 
 # Initial gains: from speech, whose samples are about 0.1, to the scale of the layers, and back.
 GAIN_IN, GAIN_OUT = 4.0, 0.2
@@ -137,8 +139,12 @@ def _convolve_blocks(x_BTC: jax.Array, weight_NCW: jax.Array, stride: int) -> ja
     return y_BTN[:, :T]  # pyright: ignore[reportIndexIssue]
 
 
-def convolve_transposed(x_BTC: jax.Array, weight_CNW: jax.Array, stride: int) -> jax.Array:
+def convolve_transposed(
+    x_BTC: jax.Array, weight_CNW: jax.Array, stride: int, before_B1C: jax.Array | None = None
+) -> jax.Array:
     """Transposed convolution with W = 2·stride, cut to T·stride steps.
+
+    `before_B1C` is the step before the first; zeros if it is not given.
 
     Block n of the output comes from input n (first half of the kernel) and n - 1 (second half):
     one product. On CPU, XLA's own transposed convolution is up to twice as slow, and its gradients
@@ -146,7 +152,9 @@ def convolve_transposed(x_BTC: jax.Array, weight_CNW: jax.Array, stride: int) ->
     """
     B, T, C = x_BTC.shape
     N = weight_CNW.shape[1]
-    late_BTC = jnp.pad(x_BTC[:, :-1], ((0, 0), (1, 0), (0, 0)))
+    if before_B1C is None:
+        before_B1C = jnp.zeros((B, 1, C), x_BTC.dtype)
+    late_BTC = jnp.concatenate([before_B1C, x_BTC[:, :-1]], axis=1)
     weight = weight_CNW.reshape(C, N, 2, stride).transpose(2, 0, 3, 1)
     both = jnp.concatenate([x_BTC, late_BTC], axis=-1)
     return multiply_rows(both, weight.reshape(2 * C, stride * N), (B, T * stride, N))
@@ -279,26 +287,34 @@ class LSTM(nnx.Module):
             self.lstm[f"bias_hh_l{n}"] = nnx.Param(jnp.zeros(4 * width))
 
     def __call__(self, x_BTC: jax.Array, length_B: Lengths) -> tuple[jax.Array, Lengths]:
-        y_TBC = x_TBC = x_BTC.transpose(1, 0, 2)
-        for n in range(self.n_layers):
-            y_TBC = self._layer(y_TBC, n)
-        return (x_TBC + y_TBC).transpose(1, 0, 2), length_B
+        zero_BC = jnp.zeros_like(x_BTC[:, 0])
+        return self.run(x_BTC, [(zero_BC, zero_BC)] * self.n_layers)[0], length_B
 
-    def _layer(self, x_TBC: jax.Array, n: int) -> jax.Array:
+    def run(
+        self, x_BTC: jax.Array, begin: Sequence[Memory]
+    ) -> tuple[jax.Array, tuple[Memory, ...]]:
+        """The output, and what every layer remembers at the end, from what it does at the begin."""
+        y_TBC = x_TBC = x_BTC.transpose(1, 0, 2)
+        end: list[Memory] = []
+        for n, memory in enumerate(begin):
+            memory, y_TBC = self._layer(y_TBC, n, memory)
+            end.append(memory)
+        return (x_TBC + y_TBC).transpose(1, 0, 2), tuple(end)
+
+    def _layer(self, x_TBC: jax.Array, n: int, begin: Memory) -> tuple[Memory, jax.Array]:
         # the input products of all steps at once: only the recurrent half must run step by step
         bias_G = self.lstm[f"bias_ih_l{n}"][...] + self.lstm[f"bias_hh_l{n}"][...]
         input_TBG = matmul(x_TBC, self.lstm[f"weight_ih_l{n}"][...].T) + bias_G[None, None]
         weight_CG = self.lstm[f"weight_hh_l{n}"][...].T
 
-        def step(carry: tuple[jax.Array, jax.Array], input_BG: jax.Array):
+        def step(carry: Memory, input_BG: jax.Array):
             h_BC, c_BC = carry
             i, f, g, o = jnp.split(input_BG + matmul(h_BC, weight_CG), 4, axis=-1)
             c_BC = jax.nn.sigmoid(f) * c_BC + jax.nn.sigmoid(i) * jnp.tanh(g)
             h_BC = jax.nn.sigmoid(o) * jnp.tanh(c_BC)
             return (h_BC, c_BC), h_BC
 
-        zero_BC = jnp.zeros_like(x_TBC[0])
-        return jax.lax.scan(step, (zero_BC, zero_BC), input_TBG)[1]
+        return jax.lax.scan(step, begin, input_TBG)
 
 
 class _Sequence(nnx.Module):

@@ -8,18 +8,20 @@ import numpy as np
 
 from bark_jax.config import CodecConfig
 from bark_jax.models import encodec
+from bark_jax.models.seanet_chunks import ChunkState
 from bark_jax.params import Params
 from bark_jax.runtime.compiling import jit
 from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.sharding import fetch, groups_per_call
 
-BUCKET = 64  # frames (0.85 s); one program is compiled per multiple of it
+BUCKET = 64  # frames (0.85 s); encoding compiles one program per multiple of it
+CHUNK = 64  # frames that are decoded at a time: one program for audio of any length
 
 
 def decode_rows(
     params: Params, rows: Sequence[np.ndarray], *, cfg: CodecConfig, execution: Execution
 ) -> list[np.ndarray]:
-    """Codes to audio: rows of different lengths, all padded to one bucketed length.
+    """Codes to audio, chunk by chunk: rows of different lengths, padded to whole chunks.
 
     Args:
       rows: integer codes (Q, T), the same Q and any T ≥ 1 for each.
@@ -32,14 +34,68 @@ def decode_rows(
     if not rows:
         return []
     _check_codes(rows, cfg)
-    codes_BQT, length_B = _batch(rows, BUCKET, np.int32)
     audio = [np.zeros(0, np.float32) for _ in rows]
-    static = {"cfg": cfg, "execution": execution}
     for group in groups_per_call(range(len(rows)), execution.platform.parallel_rows):
-        samples_BS = fetch(decode(params, codes_BQT[group], length_B[group], **static))
-        for index, samples in zip(group, samples_BS, strict=True):
-            audio[index] = samples[: length_B[index] * cfg.hop_length].copy()
+        codes_BQT, length_B = _batch([rows[index] for index in group], 1, np.int32)
+        stream = DecodeStream(cfg, execution, len(group))
+        samples_BS = stream.decode(params, codes_BQT, length_B, is_end=True)
+        for index, samples, length in zip(group, samples_BS, length_B, strict=True):
+            audio[index] = samples[: length * cfg.hop_length].copy()
     return audio
+
+
+class DecodeStream:
+    """Audio of rows whose codes come bit by bit.
+
+    Chunks have equal bounds and one program however the codes come, so that the samples are the
+    same as if all of them came at once, bit by bit: XLA may group sums otherwise in a program of
+    another shape.
+    """
+
+    def __init__(
+        self, cfg: CodecConfig, execution: Execution, n_rows: int = 1, chunk: int = CHUNK
+    ) -> None:
+        """`chunk` frames are decoded at a time, but at least a kernel's width."""
+        self._cfg, self._execution = cfg, execution
+        self._chunk = max(chunk, cfg.kernel_size)
+        self._state = encodec.first_state(cfg, n_rows)
+        self._codes: np.ndarray | None = None  # that wait for the rest of their chunk
+
+    def decode(
+        self,
+        params: Params,
+        codes_BQT: np.ndarray,
+        length_B: np.ndarray | None = None,
+        *,
+        is_end: bool,
+    ) -> np.ndarray:
+        """The samples (B, S) of all whole chunks; with `is_end`, of the rest as well.
+
+        Args:
+          codes_BQT: the next frames, T ≥ 0.
+          length_B: frames of each row that count, if they are not all; only with `is_end`.
+        """
+        n_waiting = 0
+        if self._codes is not None:
+            n_waiting = self._codes.shape[2]
+            codes_BQT = np.concatenate([self._codes, codes_BQT], axis=2)
+        T = codes_BQT.shape[2]
+        ends_B = np.full(len(codes_BQT), T) if length_B is None else n_waiting + length_B
+        n_chunks = -(-T // self._chunk) if is_end else T // self._chunk
+        self._codes = codes_BQT[:, :, n_chunks * self._chunk :]
+        parts: list[jax.Array] = []
+        for begin in range(0, n_chunks * self._chunk, self._chunk):
+            part_BQT = codes_BQT[:, :, begin : begin + self._chunk]
+            part_BQT = np.pad(part_BQT, ((0, 0), (0, 0), (0, self._chunk - part_BQT.shape[2])))
+            inside_B = np.clip(ends_B - begin, 0, self._chunk).astype(np.int32)
+            samples_BS, self._state = decode_chunk(
+                params, part_BQT, inside_B, self._state, cfg=self._cfg, execution=self._execution
+            )
+            parts.append(samples_BS)
+        # fetched only now, so that a device need not wait for the host between two chunks
+        none_BS = np.zeros((len(codes_BQT), 0), np.float32)
+        samples_BS = np.concatenate([none_BS, *map(fetch, parts)], axis=1)
+        return samples_BS[:, : T * self._cfg.hop_length]
 
 
 def encode_rows(
@@ -106,15 +162,16 @@ def _check_n_codebooks(n_codebooks: int, cfg: CodecConfig) -> None:
 # The codec always computes in float32: of an execution it uses only the compiler's options.
 
 
-def _decode_fn(
+def _decode_chunk_fn(
     params: Params,
     codes_BQT: jax.Array,
-    length_B: jax.Array | None = None,
+    length_B: jax.Array,
+    state: ChunkState,
     *,
     cfg: CodecConfig,
     execution: Execution,
-) -> jax.Array:
-    return encodec.decode(params, codes_BQT, length_B, cfg=cfg)
+) -> tuple[jax.Array, ChunkState]:
+    return encodec.decode_chunk(params, codes_BQT, length_B, state, cfg=cfg)
 
 
 def _encode_fn(
@@ -129,5 +186,5 @@ def _encode_fn(
     return encodec.encode(params, samples_BS, length_B, cfg=cfg, n_codebooks=n_codebooks)
 
 
-decode = jit(_decode_fn, static_argnames=("cfg",))
+decode_chunk = jit(_decode_chunk_fn, static_argnames=("cfg",))
 encode = jit(_encode_fn, static_argnames=("cfg", "n_codebooks"))

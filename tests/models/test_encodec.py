@@ -17,10 +17,11 @@ from bark_jax.stages import codec
 from tests import tiny
 
 # the functions that speaking compiles, and those that only tests and training look at alone
-decode, decode_rows, encode, encode_rows = (
+decode_rows, encode, encode_rows = (
     functools.partial(function, execution=tiny.F32)
-    for function in (codec.decode, codec.decode_rows, codec.encode, codec.encode_rows)
+    for function in (codec.decode_rows, codec.encode, codec.encode_rows)
 )
+decode = jax.jit(encodec.decode, static_argnames="cfg")
 encode_latents = jax.jit(encodec.encode_latents, static_argnames="cfg")
 quantize = jax.jit(encodec.quantize, static_argnames=("cfg", "n_codebooks"))
 
@@ -153,11 +154,41 @@ def test_nothing_behind_a_row_matters_and_its_audio_ends_in_zeros():
     assert np.all(samples_BS[0, 3 * HOP :] == 0) and np.any(samples_BS[1, 3 * HOP :] != 0)
 
 
-def test_one_program_serves_all_lengths_of_a_bucket(compilations):
+def test_one_program_serves_all_lengths(compilations):
     before = compilations()
-    for n_frames in (30, 31, 64):
+    for n_frames in (3, codec.CHUNK, 2 * codec.CHUNK + 1):
         decode_rows(odd_params(), [random_codes(3, n_frames)], cfg=ODD)
     assert compilations() == before + 1
+
+
+@pytest.mark.parametrize("chunk", [5, 8])
+def test_chunks_together_are_the_whole(chunk):
+    """Rows that end at, before and after the bounds of chunks, and inside the mirrored start."""
+    length_B = np.array([1, 2, 4, 5, 8, 9, 21], np.int32)
+    codes_BQT = random_codes(len(length_B), 4, 21)
+    stream = codec.DecodeStream(ODD, tiny.F32, len(length_B), chunk)
+    samples_BS = stream.decode(odd_params(), codes_BQT, length_B, is_end=True)
+    whole_BS = decode(odd_params(), codes_BQT, length_B, cfg=ODD)
+    assert samples_BS.shape == whole_BS.shape
+    for samples, whole, length in zip(samples_BS, whole_BS, length_B, strict=True):
+        n = length * HOP
+        np.testing.assert_allclose(samples[:n], whole[:n], atol=ROUNDING, rtol=0)
+
+
+def test_codes_that_come_bit_by_bit_give_the_same_bits():
+    codes = random_codes(3, 2 * codec.CHUNK + 9)
+    (expected,) = decode_rows(odd_params(), [codes], cfg=ODD)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        bounds = np.sort(rng.integers(0, codes.shape[1], 6))
+        stream = codec.DecodeStream(ODD, tiny.F32)
+        parts = [
+            stream.decode(odd_params(), part[None], is_end=False)[0]
+            for part in np.split(codes, bounds, axis=1)
+        ]
+        assert all(len(part) % (codec.CHUNK * HOP) == 0 for part in parts)
+        parts.append(stream.decode(odd_params(), codes[None, :, :0], is_end=True)[0])
+        np.testing.assert_array_equal(np.concatenate(parts), expected)
 
 
 def test_decoder_is_causal_but_for_the_mirrored_start():

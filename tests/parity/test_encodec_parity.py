@@ -49,10 +49,11 @@ FRAMES = (1, 3, 6, 7, 8, 50, 205)
 SAMPLES = {1: 1, 319: 1, 320: 1, 321: 2, 24_001: 76}
 ATOL = 1e-5
 # the functions that speaking compiles, and those that only tests and training look at alone
-decode, decode_rows, encode, encode_rows = (
+decode_rows, encode, encode_rows = (
     functools.partial(function, execution=tiny.F32)
-    for function in (codec.decode, codec.decode_rows, codec.encode, codec.encode_rows)
+    for function in (codec.decode_rows, codec.encode, codec.encode_rows)
 )
+decode = jax.jit(encodec.decode, static_argnames="cfg")
 encode_latents = jax.jit(encodec.encode_latents, static_argnames="cfg")
 quantize = jax.jit(encodec.quantize, static_argnames=("cfg", "n_codebooks"))
 
