@@ -1,13 +1,14 @@
 """`Bark`: text to audio, in one call or stage by stage."""
 
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
 from jax.sharding import Mesh
 
-from bark_jax.batching import Batch, as_rows
+from bark_jax.batching import Batch, as_rows, seeds_of
 from bark_jax.config import TRANSFORMERS, BarkConfig
 from bark_jax.generation import Generation
 from bark_jax.loading import load
@@ -15,7 +16,7 @@ from bark_jax.long.guards import Recognizer
 from bark_jax.long.reading import Document
 from bark_jax.long.run import LongGeneration, generate_long
 from bark_jax.long.settings import LongSettings
-from bark_jax.numbers import plain
+from bark_jax.numbers import is_whole, plain
 from bark_jax.runtime.compiling import enable_cache
 from bark_jax.runtime.execution import DTypes
 from bark_jax.runtime.progress import counted
@@ -533,6 +534,39 @@ class Bark:
         under = batch if as_drawn else at_temperatures(batch, temperatures)
         made = Scoring(self.runner, rows, batch, under, details).scores()
         return made if is_list else made[0]
+
+    def best_of(
+        self,
+        n: int,
+        text: str,
+        *,
+        by: Callable[[Generation], float],
+        voice: Any = None,
+        seed: int = 0,
+        sampling: Sampling = None,
+        progress: bool = False,
+    ) -> list[tuple[float, Generation]]:
+        """Speaks `text` with `n` seeds in one batch; all results with their marks, the best first.
+
+        >>> mark, best = bark.best_of(8, "hello there", by=word_accuracy())[0]
+
+        Args:
+          n: how many; row i has the seed `seed + i`.
+          by: a judge, where higher is better; some are in `bark_jax.evaluation.judges`. NaN is
+            worse than any number, and of equal marks the lower seed comes first.
+          voice, seed, sampling, progress: as in `generate`, one value each.
+        Raises:
+          ValueError: as in `generate`; `n` is no whole number of at least 1, or an argument is a
+            list.
+        """
+        if not is_whole(n) or n < 1:
+            raise ValueError(f"n={n!r} is not allowed; want a whole number >= 1")
+        seeds = [(first + i) % 2**64 for first in seeds_of(seed, 1) for i in range(n)]
+        if isinstance(text, list | tuple) or isinstance(voice, list | tuple):
+            raise ValueError(f"best_of speaks one text in one voice, got {text!r} and {voice!r}")
+        made = self.generate(text, voice=voice, seed=seeds, sampling=sampling, progress=progress)
+        marked = [(float(by(row)), row) for row in made]
+        return sorted(marked, key=lambda item: (math.isnan(item[0]), -item[0]))
 
     def _batch(self, *, voice: Any, sampling: Sampling, **arguments: Any) -> Batch:
         """Arguments of a call spread over its rows, with every voice found and checked."""
