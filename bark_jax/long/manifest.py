@@ -58,6 +58,21 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    """Replaces the file as a whole."""
-    write_json(path, manifest)
+def claim_manifest(audio: Path, key: str) -> dict[str, Any] | None:
+    """The manifest beside an audio file that is to be written; None if there is none.
+
+    Raises:
+      ValueError: it is another file, or that of another text's recording.
+    """
+    found = read_manifest(path := manifest_path(audio))
+    other = audio.with_name(found["file"]) if found else audio
+    if found and found["key"] != key and other.name != audio.name and other.is_file():
+        raise ValueError(f"{path} is in the way: it is the manifest of {other.name}")
+    return found
+
+
+def write_manifest(audio: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Replaces the manifest of an audio file as a whole; gives it with the file's name."""
+    named = {"file": audio.name, **manifest}
+    write_json(manifest_path(audio), named)
+    return named

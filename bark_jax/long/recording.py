@@ -34,6 +34,7 @@ class Recording:
         self._bits = bits
         self._raw: BinaryIO
         self._writer: AudioWriter
+        self.manifest: dict[str, Any]
 
     def open(self, stack: ExitStack) -> None:
         """Goes on where an equal run stopped, or begins."""
@@ -52,6 +53,7 @@ class Recording:
         self._raw.truncate(4 * n_samples)  # what was written after the last wave does not count
         while len(block := np.fromfile(self._raw, "<f4", READ_SAMPLES)):
             self._writer.write(block)
+        self.write_manifest(BEGUN)
 
     def add(self, samples: np.ndarray) -> None:
         """Appends the samples of a wave (S,), and makes the wave count."""
@@ -64,7 +66,7 @@ class Recording:
 
     def write_manifest(self, status: str) -> None:
         manifest = manifest_of(self._session, self._content, self._key, status)
-        write_manifest(manifest_path(self._path), manifest)
+        self.manifest = write_manifest(self._path, manifest)
 
     def complete(self) -> None:
         """The text is spoken: what was needed to go on is removed."""

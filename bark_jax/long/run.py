@@ -16,9 +16,9 @@ from bark_jax.evaluation.recognizer import make_recognizer
 from bark_jax.long.guards import Recognizer
 from bark_jax.long.manifest import (
     DONE,
+    claim_manifest,
     manifest_of,
     manifest_path,
-    read_manifest,
     write_manifest,
 )
 from bark_jax.long.reading import Document
@@ -84,7 +84,7 @@ class LongGeneration:
           OSError: it cannot be written.
         """
         path = check_name(path, bits)
-        read_manifest(manifest_path(path))
+        claim_manifest(path, self.manifest["key"])
         with (
             replacing(path) as partial,
             AudioWriter(
@@ -97,7 +97,7 @@ class LongGeneration:
             ) as writer,
         ):
             writer.write(self.audio)
-        write_manifest(manifest_path(path), self.manifest)
+        write_manifest(path, self.manifest)
 
 
 def generate_long(
@@ -157,7 +157,7 @@ def _to_file(
     """Goes on where an equal run stopped; one that is complete is not made again."""
     check_writable(path)
     with held_alone(path):
-        found = read_manifest(manifest_path(path))
+        found = claim_manifest(path, key)
         if found and found["key"] == key and found["status"] == DONE and path.is_file():
             return LongGeneration(found, path)
         with (
@@ -166,7 +166,7 @@ def _to_file(
         ):
             while not session.is_done:
                 made.add(session.step(lambda: report(*session.expected_s)))
-        return LongGeneration(manifest_of(session, content, key, DONE), path)
+        return LongGeneration(made.manifest, path)
 
 
 def _key(content: Mapping[str, Any], given: Mapping[str | None, Any]) -> str:

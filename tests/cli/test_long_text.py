@@ -81,6 +81,14 @@ def test_ctrl_c_leaves_a_file_that_plays_and_the_same_command_goes_on(bark, here
     assert sum(len(call["text"]) for call in bark.calls) < 12 + 7 + 3
 
 
+def test_a_terminal_shows_the_seconds_of_audio_and_the_time_left(bark, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert cli.main(["--long", "t.txt", "-o", "t.wav", "--tries", "1"]) == 0
+    last = capsys.readouterr().err.split("\r")[-1]
+    done_s, total_s = (float(last.split(" s of audio")[0].split()[i]) for i in (-3, -1))
+    assert done_s == total_s > 20 and "left]" in last
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

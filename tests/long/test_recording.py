@@ -41,7 +41,7 @@ def test_the_file_has_the_samples_and_the_manifest(tmp_path, mode):
     np.testing.assert_array_equal(audio, in_memory.audio)
     np.testing.assert_array_equal(made.audio, in_memory.audio)
     manifest = json.loads((tmp_path / "a.json").read_text())
-    assert manifest == made.manifest == in_memory.manifest
+    assert manifest == made.manifest == {"file": "a.wav", **in_memory.manifest}
     assert manifest["status"] == "done" and manifest["text"] == TEXT
     assert seen(tmp_path) == ["a.json", "a.wav"]
 
@@ -59,6 +59,7 @@ def test_a_run_interrupted_anywhere_goes_on_to_the_same_file(tmp_path, mode):
             made_to(path, mode, stop_after=rng.randint(0, 11))
         for _ in range(rng.randint(0, 2)):
             assert soundfile.info(path).samplerate == RATE  # playable
+            assert json.loads((folder / "a.json").read_text())["pieces"] is not None
             with contextlib.suppress(KeyboardInterrupt):
                 made_to(path, mode, stop_after=rng.randint(0, 6))
         made_to(path, mode)
@@ -138,6 +139,14 @@ def test_a_file_in_the_manifests_place_is_left_alone(tmp_path):
     with pytest.raises(ValueError, match=r"a\.json is in the way"):
         made_to(tmp_path / "a.wav")
     assert seen(tmp_path) == ["a.json"]
+
+
+def test_a_manifest_of_another_recording_is_left_alone(tmp_path):
+    made_to(tmp_path / "a.wav")
+    made_to(tmp_path / "a.flac")  # of the same text: one manifest is right for both
+    with pytest.raises(ValueError, match=r"a\.json is in the way: it is the manifest of a\.flac"):
+        made_to(tmp_path / "a.ogg", "anchor")
+    assert made_to(tmp_path / "a.flac", "anchor").manifest["file"] == "a.flac"
 
 
 def test_two_runs_do_not_write_one_file(tmp_path):
