@@ -215,7 +215,7 @@ def encode_text(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> np.ndar
             f"tokens; the limit is {layout.text_length})"
         )
     if tokenizer.unknown_id in ids:
-        _warn_of_unknown_words(*tokenizer.unknown_words(normalize_whitespace(text)))
+        warn_of_unknown_words(tokenizer, text)
     return prompt_of(ids, layout)
 
 
@@ -227,8 +227,11 @@ def prompt_of(ids: Sequence[int], layout: TokenLayout) -> np.ndarray:
     return ids_T
 
 
-def _warn_of_unknown_words(unknown: Sequence[str], n_words: int) -> None:
+def warn_of_unknown_words(tokenizer: Tokenizer, text: str) -> None:
     """Names each word once, in the order of the text, and only some of very many."""
+    unknown, n_words = tokenizer.unknown_words(normalize_whitespace(text))
+    if not unknown:
+        return
     words = list(dict.fromkeys(unknown))
     shown = [f"{w[:MOST_SHOWN]}…" if len(w) > MOST_SHOWN else w for w in words[:MOST_NAMED]]
     more = f" and {len(words) - MOST_NAMED} more" if len(words) > MOST_NAMED else ""

@@ -28,6 +28,7 @@ from bark_jax.long.session import Model, Session
 from bark_jax.runtime.files import check_writable, replacing
 from bark_jax.runtime.locks import held_alone
 from bark_jax.runtime.progress import seconds_bar
+from bark_jax.text import warn_of_unknown_words
 
 
 class Speaker(Model, Protocol):
@@ -130,6 +131,7 @@ def generate_long(
     session = Session(bark, script, given, rows, recognizer)
     if not session.pieces:
         raise ValueError("text holds nothing to say")
+    warn_of_unknown_words(bark.runner.tokenizer, " ".join(piece.text for piece in session.pieces))
     content = {
         **script.content(),
         "batch_rows": rows,

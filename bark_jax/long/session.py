@@ -19,6 +19,7 @@ from bark_jax.long.joining import Joiner, finish
 from bark_jax.long.script import Script
 from bark_jax.long.seconds import LETTERS_PER_S, letters_of, seconds_of
 from bark_jax.long.splitting import Limits, Piece, split_text
+from bark_jax.runtime.notices import said_before
 from bark_jax.stages.runner import StageRunner
 
 WAVE = 2  # times the rows of a batch: pieces in a wave, so that the batch stays full
@@ -103,10 +104,10 @@ class Session:
         Args:
           report: called whenever a piece is ready.
         """
-        wave = self._ready()
-        for index, made in self._speak(wave):
-            self._take(index, made)
-            report()
+        with said_before():  # of unknown words, for the whole text
+            for index, made in self._speak(self._ready()):
+                self._take(index, made)
+                report()
         self._learn_rate()
         samples = self._write()
         return np.concatenate([samples, self.joiner.close()]) if self.is_done else samples

@@ -1,11 +1,14 @@
 """Warnings to the user: through `warnings`, and in the log where a program keeps one."""
 
 import contextlib
+import contextvars
 import logging
 import sys
 import warnings
 from collections.abc import Iterator
 from types import FrameType
+
+_is_said = contextvars.ContextVar("_is_said", default=False)
 
 
 def warn(message: str) -> None:
@@ -15,6 +18,8 @@ def warn(message: str) -> None:
     as well, if anything listens there: without a listener Python prints what is logged to stderr,
     where `warnings` has printed it.
     """
+    if _is_said.get():
+        return
     frame: FrameType | None = sys._getframe(1)
     logger = logging.getLogger(frame.f_globals["__name__"])
     level = 2
@@ -23,6 +28,16 @@ def warn(message: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=level)
     if logger.hasHandlers():
         logger.warning(message)
+
+
+@contextlib.contextmanager
+def said_before() -> Iterator[None]:
+    """In the block nothing is warned of: it was said at once for all that comes."""
+    token = _is_said.set(True)
+    try:
+        yield
+    finally:
+        _is_said.reset(token)
 
 
 @contextlib.contextmanager

@@ -36,6 +36,15 @@ def test_pieces_are_what_generate_gives():
         np.testing.assert_allclose(audio, alone.audio, atol=1e-5)  # batches round differently
 
 
+def test_words_that_a_model_does_not_know_are_told_once():
+    bark = Bark.from_pretrained("untrained")
+    text = "hello ☃ there.\n\nand ☃ again."
+    with pytest.warns(UserWarning) as warned:
+        bark.generate_long(text, seed=7, sampling=SHORT, settings=PLAIN)
+    (message,) = [str(each.message) for each in warned if "does not know" in str(each.message)]
+    assert message == "the model does not know 2 of the text's 8 words (25%): '☃'"
+
+
 @pytest.mark.thorough
 def test_a_process_killed_at_random_moments_ends_with_the_same_file(tmp_path):
     """By SIGKILL, ten times in all, wherever the process is: loading, speaking, writing."""
