@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -36,6 +36,7 @@ from bark_jax.stages.checks import (
 )
 from bark_jax.stages.runner import StageRunner
 from bark_jax.stages.stream import stream
+from bark_jax.streaming.audio_stream import AudioStream, pieces_of
 
 Sampling = SamplingConfig | Mapping[str, Any] | None
 
@@ -257,6 +258,49 @@ class Bark:
             batch_rows=batch_rows,
             progress=progress,
         )
+
+    def stream_audio(
+        self,
+        text: str | Iterable[str],
+        *,
+        mode: str = "exact",
+        voice: Any = None,
+        seed: int = 0,
+        sampling: Sampling = None,
+        pause_s: float = 0.25,
+    ) -> AudioStream:
+        """Speaks one text; yields audio as it is made: float32 chunks (S,) at `sample_rate`.
+
+        A text that the model cannot say in one go is cut into pieces. Several texts, also such as
+        come one by one, are the pieces. Without a voice the first piece's is that of the others.
+
+        Args:
+          mode: "exact": a piece's chunks together are the samples of `generate(piece)`, bit by bit.
+            "low_latency": the first chunk comes as soon as possible; coarse and fine codes are
+            drawn with less of what follows in sight, and so differ (docs/streaming.md).
+          seed: of the first piece; the others count on from it.
+          pause_s: silence between two pieces [s].
+          voice, sampling: as in `generate`, one value each.
+        Returns:
+          An iterator; it also tells `.n_samples` as soon as that is known, and `.generation`, the
+          whole of the piece that has ended last.
+        Raises:
+          ValueError: an argument is out of its range.
+          OSError: as in `generate`.
+        """
+
+        def batch_of(text: str, index: int, anchor: Generation | None) -> Batch:
+            own_voice = anchor if voice is None else voice
+            own_seed = (seed + index) % 2**64 if index else seed
+            batch = self._batch(text=text, voice=own_voice, seed=own_seed, sampling=sampling)
+            if batch.is_list:
+                raise ValueError(
+                    "stream_audio wants one voice, one seed and single sampling values"
+                )
+            return batch
+
+        pieces = pieces_of(text, self.runner)
+        return AudioStream(self.runner, pieces, batch_of, mode=mode, pause_s=pause_s)
 
     @overload
     def semantic(

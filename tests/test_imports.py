@@ -44,6 +44,7 @@ ROOMS = [
     "bark_jax.evaluation.wer",  # judges of audio alone, which need no model
     "bark_jax.evaluation.recognizer",
     "bark_jax.long",
+    "bark_jax.streaming",
     "bark_jax.pipeline",
     "bark_jax.repeating",
     "bark_jax.batch_files",

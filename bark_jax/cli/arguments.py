@@ -20,6 +20,8 @@ from bark_jax.sampling_config import SamplingConfig
 
 PROG = "bark-jax"
 USAGE_ERROR = 2  # exit code
+PIPE = "-"  # standard input or output, in place of a text or a file
+OUTPUT = "bark_generation.wav"  # where audio goes by default
 SWITCHES = ("-q", "--quiet", "--silent", "--output-full")  # may take a value: --silent True
 BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 DESCRIPTION = (
@@ -32,6 +34,7 @@ examples:
   echo "good morning" | bark-jax - -o - | aplay
   bark-jax "good morning" "good night" -o out.wav a batch: out_000.wav, out_001.wav
   bark-jax "good morning" --save-voice me.npz && bark-jax "good night" -v me.npz
+  bark-jax --stream "good morning" | aplay        heard while it is made
   bark-jax --batch-file lines.txt --out-dir out   thousands of lines; goes on where it stopped
   bark-jax --long chapter.txt -o chapter.wav      a text of any length, as one file
 
@@ -82,6 +85,7 @@ def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
     argv = list(argv)
     end = argv.index("--") if "--" in argv else len(argv)
     args = parser.parse_intermixed_args(_respell(argv[:end]))
+    args.output = args.output or (PIPE if args.stream else OUTPUT)
     args.texts = [*args.text, *args.positional, *argv[end + 1 :]]
     args.sampling = _sampling(args)
     args.long_settings = _long_settings(args)
@@ -97,8 +101,8 @@ def _add_text_and_output(group: Any) -> None:
     add("--text", action="append", default=[], help="the same, as a flag")
     add("-v", "--voice", "--history-prompt", metavar="VOICE",
         help="name of a preset, or a .npz file; without it every run has a voice of its own")
-    add("-o", "--output", "--output-filename", metavar="FILE", default="bark_generation.wav",
-        help='.wav, .flac, .ogg, .opus or .mp3; default %(default)s; "-" writes a WAV to standard '
+    add("-o", "--output", "--output-filename", metavar="FILE",
+        help=f'.wav, .flac, .ogg, .opus or .mp3; default {OUTPUT}; "-" writes a WAV to standard '
         "output")
     add("--bits", type=int, choices=(16, 24, 32),
         help="a sample: of WAV (default 32, which is float) and FLAC (24)")
@@ -108,6 +112,12 @@ def _add_text_and_output(group: Any) -> None:
     add("--save-voice", metavar="NPZ", type=npz_name, help="the same, to a file of your choice")
     add("--seed", type=whole, metavar="N",
         help="of every text; equal seeds give equal audio; default: a new one each, printed")
+    add("--stream", action="store_true",
+        help="write audio as it is made, to standard output or FILE; texts follow one another")
+    add("--low-latency", action="store_true",
+        help="of --stream: the first sound as early as possible, of another quality")
+    add("--format", choices=("wav", "raw"), default="wav",
+        help="of --stream: a WAV, or 16-bit little-endian samples alone (default %(default)s)")
     add("--batch-file", metavar="FILE",
         help="a text per line, or .jsonl with text, id, voice, seed, sampling; needs --out-dir")
     add("--out-dir", metavar="DIR", help="of --batch-file: ID.wav for each line, results.jsonl")

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from bark_jax.cli.arguments import PROG, Parser, make_parser, parse
-from bark_jax.cli.conventions import FAILURE, INTERRUPTED, OK, PIPE, check_format
+from bark_jax.cli.arguments import PIPE, PROG, Parser, make_parser, parse
+from bark_jax.cli.conventions import FAILURE, INTERRUPTED, OK, check_format
 from bark_jax.cli.model import find_model, load_model, local_mesh
 from bark_jax.cli.subcommands import SUBCOMMANDS
 from bark_jax.programs.errors import FULL_ERROR, in_one_line
@@ -74,6 +74,12 @@ def run(argv: Sequence[str]) -> int:
     args = parse(parser, argv)
     if args.list_voices:
         return list_voices(args)
+    if not args.stream and (args.low_latency or args.format != "wav"):
+        parser.error("--low-latency and --format go with --stream")
+    if args.stream:
+        from bark_jax.cli.stream import speak_stream
+
+        return speak_stream(parser, args)
     if args.long:
         from bark_jax.cli.long_text import speak_long
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from bark_jax.cli.arguments import Parser
 
 OK, FAILURE, INTERRUPTED = 0, 1, 130  # exit codes, beside `arguments.USAGE_ERROR`
-PIPE = "-"  # standard input or output, in place of a text or a file
 
 
 def check_format(parser: Parser, path: Path, bits: int | None) -> None:

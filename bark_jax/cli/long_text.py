@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bark_jax.audio_files import check_name
-from bark_jax.cli.arguments import Parser
-from bark_jax.cli.conventions import OK, PIPE, check_format
+from bark_jax.cli.arguments import PIPE, Parser
+from bark_jax.cli.conventions import OK, check_format
 from bark_jax.cli.model import find_model, load_model, local_mesh
 from bark_jax.long.manifest import BEGUN, manifest_path, read_manifest
 from bark_jax.long.reading import Document, read_document

@@ -4,6 +4,8 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from bark_jax.batching import Batch
 from bark_jax.generation import Generation
 from bark_jax.stages.runner import StageRunner
@@ -41,27 +43,39 @@ def finish(
         fine = runner.fine(coarse, batch, progress=progress)
     with timed(timings, "codec"):
         audio = runner.decode(fine)
-    return [
-        Generation(
-            audio=audio[i],
-            sample_rate=runner.config.sample_rate,
-            semantic=tokens[i],
-            coarse=coarse[i],
-            fine=fine[i],
-            text=batch.texts[i],
-            seed=batch.seeds[i],
-            finish_reason=semantic[i].finish_reason,
-            timings=timings,
-            settings=batch.settings(i),
-            origin=runner.origin,
-        )
-        for i in range(batch.n_rows)
-    ]
+    made = zip(semantic, coarse, fine, audio, strict=True)
+    return [generation_of(runner, batch, i, *row, timings) for i, row in enumerate(made)]
+
+
+def generation_of(
+    runner: StageRunner,
+    batch: Batch,
+    row: int,
+    semantic: SemanticResult,
+    coarse: np.ndarray,
+    fine: np.ndarray,
+    audio: np.ndarray,
+    timings: Timings,
+) -> Generation:
+    """What the stages made of a row, as a result."""
+    return Generation(
+        audio=audio,
+        sample_rate=runner.config.sample_rate,
+        semantic=semantic.tokens,
+        coarse=coarse,
+        fine=fine,
+        text=batch.texts[row],
+        seed=batch.seeds[row],
+        finish_reason=semantic.finish_reason,
+        timings=timings,
+        settings=batch.settings(row),
+        origin=runner.origin,
+    )
 
 
 @contextlib.contextmanager
 def timed(timings: Timings, stage: str) -> Iterator[None]:
-    """Records how long a stage takes."""
+    """Records how long a stage takes, in all the blocks for it together."""
     begin = time.perf_counter()
     yield
-    timings[stage] = time.perf_counter() - begin
+    timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - begin

@@ -62,7 +62,7 @@ def generate_coarse(
     by = Filter.of(rows)
     made_BN = np.zeros((len(plans), 0), np.int32)
     for n_done, n_steps in segments(plans, window):
-        ids_BP, length_B = _contexts(plans, made_BN, n_done)
+        ids_BP, length_B = contexts(plans, made_BN, n_done)
         new_BN = _run_segment(
             params,
             ids_BP,
@@ -83,23 +83,26 @@ def generate_coarse(
     ]
 
 
-def _contexts(
-    plans: Sequence[CoarsePlan], made_BN: np.ndarray, n_done: int
+def contexts(
+    plans: Sequence[CoarsePlan], made_BN: np.ndarray, n_done: int, multiple: int = 32
 ) -> tuple[np.ndarray, np.ndarray]:
     """Input ids of all rows, padded on the right to one of few lengths, and the true lengths.
 
     A row that has all its tokens gets the context at its own end; what it draws is discarded.
+
+    Args:
+      multiple: coarse tokens that the lengths are rounded up to.
     """
-    contexts = [
+    rows = [
         plan.context(tokens_N[: min(n_done, plan.n_tokens)])
         for plan, tokens_N in zip(plans, made_BN, strict=True)
     ]
-    lengths = [len(context) for context in contexts]
+    lengths = [len(row) for row in rows]
     fixed = plans[0].layout.coarse_semantic_length + 1
-    longest = fixed + min(round_up(max(lengths) - fixed, 32), plans[0].max_history)
+    longest = fixed + min(round_up(max(lengths) - fixed, multiple), plans[0].max_history)
     ids_BP = np.zeros((len(plans), max(longest, max(lengths))), np.int32)
-    for row_P, context in zip(ids_BP, contexts, strict=True):
-        row_P[: len(context)] = context
+    for ids_P, row in zip(ids_BP, rows, strict=True):
+        ids_P[: len(row)] = row
     return ids_BP, np.array(lengths, np.int32)
 
 

@@ -90,13 +90,20 @@ def segments(plans: Sequence[CoarsePlan], window: int) -> Iterator[tuple[int, in
     """
     n_tokens = max(plan.n_tokens for plan in plans)
     begin = 0
-    for at in range(window, n_tokens + window, window):
-        is_end = at >= n_tokens
-        if is_end or any(
-            plan.starts(at) != plan.starts(begin) for plan in plans if at < plan.n_tokens
-        ):
-            yield begin, min(at, n_tokens) - begin
-            begin = at
+    while begin < n_tokens:
+        end = segment_end(plans, begin, window, n_tokens)
+        yield begin, end - begin
+        begin = end
+
+
+def segment_end(plans: Sequence[CoarsePlan], begin: int, window: int, n_tokens: int) -> int:
+    """Where the segment ends that begins after `begin` of `n_tokens` tokens."""
+    at = begin + window
+    while at < n_tokens and all(
+        plan.starts(at) == plan.starts(begin) for plan in plans if at < plan.n_tokens
+    ):
+        at += window
+    return min(at, n_tokens)
 
 
 def flatten(codes_QT: np.ndarray, layout: TokenLayout) -> np.ndarray:

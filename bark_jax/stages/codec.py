@@ -59,7 +59,7 @@ class DecodeStream:
         self._cfg, self._execution = cfg, execution
         self._chunk = max(chunk, cfg.kernel_size)
         self._state = encodec.first_state(cfg, n_rows)
-        self._codes: np.ndarray | None = None  # that wait for the rest of their chunk
+        self._waiting: np.ndarray | None = None  # codes that wait for the rest of their chunk
 
     def decode(
         self,
@@ -72,17 +72,18 @@ class DecodeStream:
         """The samples (B, S) of all whole chunks; with `is_end`, of the rest as well.
 
         Args:
-          codes_BQT: the next frames, T ≥ 0.
+          codes_BQT: the next frames, T ≥ 0; another Q only where nothing waits.
           length_B: frames of each row that count, if they are not all; only with `is_end`.
         """
         n_waiting = 0
-        if self._codes is not None:
-            n_waiting = self._codes.shape[2]
-            codes_BQT = np.concatenate([self._codes, codes_BQT], axis=2)
+        if self._waiting is not None:
+            n_waiting = self._waiting.shape[2]
+            codes_BQT = np.concatenate([self._waiting, codes_BQT], axis=2)
         T = codes_BQT.shape[2]
         ends_B = np.full(len(codes_BQT), T) if length_B is None else n_waiting + length_B
         n_chunks = -(-T // self._chunk) if is_end else T // self._chunk
-        self._codes = codes_BQT[:, :, n_chunks * self._chunk :]
+        rest_BQT = codes_BQT[:, :, n_chunks * self._chunk :]
+        self._waiting = rest_BQT if rest_BQT.size else None
         parts: list[jax.Array] = []
         for begin in range(0, n_chunks * self._chunk, self._chunk):
             part_BQT = codes_BQT[:, :, begin : begin + self._chunk]

@@ -123,8 +123,8 @@ class FineRows:
     ) -> None:
         self.layout = layout
         self.n_new = [codes_QT.shape[1] for codes_QT in coarse]
-        self.n_history = [_kept(h, layout) for h in histories]
-        self.frames = [_frames(c, h, layout) for c, h in zip(coarse, histories, strict=True)]
+        self.n_history = [kept_history(h, layout) for h in histories]
+        self.frames = [frames_of(c, h, layout) for c, h in zip(coarse, histories, strict=True)]
         self.windows = [
             plan_windows(n_new, n_history, layout)
             for n_new, n_history in zip(self.n_new, self.n_history, strict=True)
@@ -186,20 +186,21 @@ def n_windows(
 ) -> list[int]:
     """Windows of each row."""
     return [
-        len(plan_windows(c.shape[1], _kept(h, layout), layout))
+        len(plan_windows(c.shape[1], kept_history(h, layout), layout))
         for c, h in zip(coarse, histories, strict=True)
     ]
 
 
-def _kept(history_QT: np.ndarray | None, layout: TokenLayout) -> int:
+def kept_history(history_QT: np.ndarray | None, layout: TokenLayout) -> int:
+    """Frames of a voice that come before a row's own."""
     return 0 if history_QT is None else min(layout.fine_history, history_QT.shape[1])
 
 
-def _frames(
+def frames_of(
     coarse_QT: np.ndarray, history_QT: np.ndarray | None, layout: TokenLayout
 ) -> np.ndarray:
     """Frames (T, Q) of one row: history, given codes, and the pad token where nothing is known."""
-    n_history, n_new = _kept(history_QT, layout), coarse_QT.shape[1]
+    n_history, n_new = kept_history(history_QT, layout), coarse_QT.shape[1]
     total = max(layout.fine_window, n_history + n_new)
     frames_TQ = np.full((total, layout.n_fine_codebooks), layout.fine_pad_token, np.int32)
     if history_QT is not None:

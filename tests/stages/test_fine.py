@@ -46,7 +46,7 @@ def test_windows(n_frames, n_history, windows):
 def test_at_most_512_frames_of_history_are_kept(n_history, kept):
     coarse, history = np.zeros((2, 600), int), np.zeros((8, n_history), int)
     assert n_windows([coarse], [history], LAYOUT) == [len(plan_windows(600, kept, LAYOUT))]
-    assert fine._kept(history, LAYOUT) == kept
+    assert fine.kept_history(history, LAYOUT) == kept
 
 
 def codes(n_rows: int, n_frames: int, seed: int = 0) -> np.ndarray:
