@@ -45,7 +45,7 @@ def decode_rows(
 
 
 class DecodeStream:
-    """Audio of rows whose codes come bit by bit.
+    """Audio of rows whose codes come bit by bit; of a codec without chunks, when all are there.
 
     Chunks have equal bounds and one program however the codes come, so that the samples are the
     same as if all of them came at once, bit by bit: XLA may group sums otherwise in a program of
@@ -57,6 +57,7 @@ class DecodeStream:
     ) -> None:
         """`chunk` frames are decoded at a time, but at least a kernel's width."""
         self._cfg, self._execution = cfg, execution
+        self._is_whole = cfg.kind not in encodec.IN_CHUNKS
         self._chunk = max(chunk, cfg.kernel_size)
         self._state = encodec.first_state(cfg, n_rows)
         self._waiting: np.ndarray | None = None  # codes that wait for the rest of their chunk
@@ -81,14 +82,17 @@ class DecodeStream:
             codes_BQT = np.concatenate([self._waiting, codes_BQT], axis=2)
         T = codes_BQT.shape[2]
         ends_B = np.full(len(codes_BQT), T) if length_B is None else n_waiting + length_B
-        n_chunks = -(-T // self._chunk) if is_end else T // self._chunk
-        rest_BQT = codes_BQT[:, :, n_chunks * self._chunk :]
+        if self._is_whole:
+            chunk, n_chunks = -(-T // CHUNK) * CHUNK, int(is_end and T > 0)
+        else:
+            chunk, n_chunks = self._chunk, -(-T // self._chunk) if is_end else T // self._chunk
+        rest_BQT = codes_BQT[:, :, n_chunks * chunk :]
         self._waiting = rest_BQT if rest_BQT.size else None
         parts: list[jax.Array] = []
-        for begin in range(0, n_chunks * self._chunk, self._chunk):
-            part_BQT = codes_BQT[:, :, begin : begin + self._chunk]
-            part_BQT = np.pad(part_BQT, ((0, 0), (0, 0), (0, self._chunk - part_BQT.shape[2])))
-            inside_B = np.clip(ends_B - begin, 0, self._chunk).astype(np.int32)
+        for begin in range(0, n_chunks * chunk, chunk):
+            part_BQT = codes_BQT[:, :, begin : begin + chunk]
+            part_BQT = np.pad(part_BQT, ((0, 0), (0, 0), (0, chunk - part_BQT.shape[2])))
+            inside_B = np.clip(ends_B - begin, 0, chunk).astype(np.int32)
             samples_BS, self._state = decode_chunk(
                 params, part_BQT, inside_B, self._state, cfg=self._cfg, execution=self._execution
             )
