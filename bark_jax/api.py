@@ -210,7 +210,7 @@ def save_as_prompt(filepath: str | os.PathLike[str], full_generation: dict[str, 
         raise InputError(f"full_generation must be a dict, got {type(full_generation).__name__}")
     if absent := [key for key in KEYS if key not in full_generation]:
         raise InputError(f"full_generation lacks {', '.join(absent)}")
-    save_voice(Path(filepath), *(np.asarray(full_generation[key]) for key in KEYS))
+    save_voice(Path(filepath), *(full_generation[key] for key in KEYS))
 
 
 def generate_text_semantic(

@@ -216,7 +216,7 @@ _ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 def rows_of(name: str, value: Any, n_rows: int) -> list[Any]:
     """One value per row; a list must have exactly `n_rows` entries."""
-    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+    if isinstance(value, str | bytes | bytearray) or not isinstance(value, Sequence):
         return [value] * n_rows
     if len(value) != n_rows:
         raise ValueError(f"{name} has {len(value)} entries, the batch has {n_rows} rows")

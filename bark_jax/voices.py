@@ -43,6 +43,10 @@ class Voice:
     fine: np.ndarray
     name: str
 
+    def __repr__(self) -> str:
+        n_frames = self.fine.shape[-1]
+        return f"Voice({self.name!r}, {len(self.semantic)} semantic tokens, {n_frames} frames)"
+
     @classmethod
     def from_arrays(
         cls, arrays: Mapping[str, Any], layout: TokenLayout, *, name: str = "voice"
@@ -55,7 +59,7 @@ class Voice:
         """
         if absent := [key for key in KEYS if key not in arrays]:
             raise VoiceError(f"{name} lacks {', '.join(absent)}; it has {sorted(arrays)}")
-        semantic, coarse, fine = (_whole(np.asarray(arrays[key])) for key in KEYS)
+        semantic, coarse, fine = (_whole(key, arrays[key]) for key in KEYS)
         n_coarse, n_fine = layout.n_coarse_codebooks, layout.n_fine_codebooks
         errors = [
             *_misfits(KEYS[0], semantic, None, layout.semantic_vocab_size),
@@ -104,7 +108,7 @@ def save_voice(
     path = Path(path).expanduser()
     if path.suffix.lower() != ".npz":
         raise VoiceError(f"a voice file must end in .npz, got {path}")
-    arrays = [_whole(np.asarray(array)) for array in (semantic, coarse, fine)]
+    arrays = list(map(_whole, KEYS, (semantic, coarse, fine)))
     for key, array, shape in zip(KEYS, arrays, ("(N,)", "(Q, T)", "(Q, T)"), strict=True):
         is_whole = np.issubdtype(array.dtype, np.integer)
         if not (is_whole and array.ndim == len(shape.split()) and array.size and array.min() >= 0):
@@ -116,8 +120,12 @@ def save_voice(
         np.savez(file, **dict(zip(KEYS, arrays, strict=True)))
 
 
-def _whole(array: np.ndarray) -> np.ndarray:
-    """Floats that are all whole as integers; anything else as it is."""
+def _whole(key: str, value: Any) -> np.ndarray:
+    """An array; floats that are all whole as integers, anything else as it is."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # lists of different lengths
+        raise VoiceError(f"{key} is no array: {error}") from error
     if not np.issubdtype(array.dtype, np.floating):
         return array
     wide = array.astype(np.float64)

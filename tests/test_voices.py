@@ -47,6 +47,19 @@ def library(tmp_path):
     return VoiceLibrary([tmp_path / "a", tmp_path / "b", tmp_path / "absent"], LAYOUT)
 
 
+def test_a_voice_is_shown_in_one_line():
+    voice = Voice.from_arrays(make_arrays(), LAYOUT, name="v")
+    assert repr(voice) == "Voice('v', 20 semantic tokens, 30 frames)"
+
+
+def test_lists_of_different_lengths_are_named(tmp_path):
+    arrays = {**make_arrays(), "fine_prompt": [[1], [2, 3]]}
+    with pytest.raises(VoiceError, match="fine_prompt is no array"):
+        Voice.from_arrays(arrays, LAYOUT)
+    with pytest.raises(VoiceError, match="fine_prompt is no array"):
+        save_voice(tmp_path / "v.npz", *arrays.values())
+
+
 def test_no_voice_is_none(library):
     assert library.resolve(None) is None
 
