@@ -6,6 +6,8 @@ text in an MP3), they stand whole in a sidecar, `NAME.json`, and the comment say
 
 import contextlib
 import dataclasses
+import errno
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bark_jax.runtime.files import write_json
+from bark_jax.runtime.files import MOST_NAME_BYTES, NAME_BYTES, check_room, write_json
 from bark_jax.runtime.lines import parse_object
 
 BLOCK = 1 << 14  # samples; encoders are given blocks of this, whatever the caller's sizes
@@ -120,13 +122,14 @@ class AudioWriter:
 
     @contextlib.contextmanager
     def _named_errors(self):
-        """libsndfile does not give the reason."""
+        """libsndfile keeps the system's reason to itself."""
         import soundfile
 
         try:
             yield
         except soundfile.LibsndfileError as error:
-            raise OSError(f"cannot write {self._path}: {error} Is the disk full?") from error
+            check_room(self._path, BLOCK)
+            raise OSError(errno.EINVAL, error.error_string, str(self._path)) from error
 
 
 def _command(file: Any, number: int, value: bool) -> None:
@@ -162,17 +165,24 @@ def fits(metadata: Mapping[str, Any], suffix: str) -> bool:
 
 
 def sidecar_of(path: Path) -> Path:
-    """The file beside `path` that has its metadata where they do not fit into it."""
+    """The file beside `path` that has its metadata where they do not fit into it.
+
+    A name that has no room for five bytes more is cut, and told from others like it by its hash.
+    """
+    name = os.fsencode(path.name)
+    if len(name) > MOST_NAME_BYTES - len(".json"):
+        kept = name[:NAME_BYTES].decode(errors="ignore")
+        return path.with_name(f"{kept}.{hashlib.sha256(name).hexdigest()[:8]}.json")
     return path.with_name(f"{path.name}.json")
 
 
 def write_sidecar(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Writes the sidecar of an audio file if it needs one, or removes a former one."""
+    """Writes the sidecar of an audio file if it needs one, or removes a former one of ours."""
     sidecar = sidecar_of(path)
     if not fits(metadata, path.suffix):
         write_json(sidecar, metadata)
-    else:
-        sidecar.unlink(missing_ok=True)
+    elif sidecar.is_file() and "bark_jax" in _object_in(sidecar.read_bytes()):
+        sidecar.unlink()
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from bark_jax.batching import seeds_of
 from bark_jax.generation import Generation
 from bark_jax.numbers import as_whole
 from bark_jax.runtime import lines as lines_io
+from bark_jax.runtime.files import make_folder
 from bark_jax.runtime.locks import held_alone
 from bark_jax.runtime.progress import work_bar
 from bark_jax.sampling_config import SamplingConfig, recorded
@@ -64,9 +65,10 @@ def read_lines(path: Path, *, voice: Any, seed: int, sampling: SamplingConfig) -
     """Reads plain text (one text a line) or JSON Lines (`.jsonl`; fields: see `FIELDS`).
 
     A line without a seed of its own gets `seed` plus its number, counted from 0; one without an id
-    is named by its number; null means not given. Blank lines are skipped. A line that is not a JSON
-    object, has unknown fields or bad values, or whose id is taken or cannot name a file, has a
-    `problem`. `voice`, `seed` and `sampling` are for lines without their own.
+    is named by its number, with `_` after it where that is taken; null means not given. Blank lines
+    are skipped. A line that is not a JSON object, has unknown fields or bad values, or whose id is
+    taken or cannot name a file, has a `problem`. `voice`, `seed` and `sampling` are for lines
+    without their own.
 
     Raises:
       ValueError: there are no lines, or the file is not UTF-8.
@@ -86,7 +88,10 @@ def read_lines(path: Path, *, voice: Any, seed: int, sampling: SamplingConfig) -
 
 def _line(raw: str, number: int, is_json: bool, defaults: Line, taken: Set[str]) -> Line:
     """One line of a file; what is wrong with it is its `problem`."""
-    line = dataclasses.replace(defaults, id=f"{number:06d}", text=raw, seed=defaults.seed + number)
+    name = f"{number:06d}"
+    while name in taken:  # by a line above that chose it
+        name += "_"
+    line = dataclasses.replace(defaults, id=name, text=raw, seed=defaults.seed + number)
     if not is_json:
         return line
     try:
@@ -144,7 +149,7 @@ def speak_lines(
     """
     begin = time.perf_counter()
     index, count = part
-    out_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(out_dir)
     suffix = "" if count == 1 else f"-{index + 1}-of-{count}"
     record = out_dir / f"results{suffix}.jsonl"
     mine = list(lines)[index::count]

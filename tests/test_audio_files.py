@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -50,6 +51,21 @@ def test_metadata_are_whole_however_long_the_text_is(tmp_path, suffix):
     made = dataclasses.replace(MADE, text="short")
     made.save(path)
     assert read_metadata(path)["text"] == "short"  # no sidecar of before speaks for it
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".mp3"])
+@pytest.mark.parametrize("text", ["short", "long " * 900])
+def test_the_longest_names_have_their_metadata(tmp_path, suffix, text):
+    path = tmp_path / f"{'é' * 125}a{suffix}"  # 255 bytes
+    made = dataclasses.replace(MADE, text=text)
+    made.save(path)
+    assert read_metadata(path) == made.metadata()
+
+
+def test_a_file_of_others_is_no_former_sidecar(tmp_path):
+    (tmp_path / "a.wav.json").write_text('{"text": "a transcript"}')
+    MADE.save(tmp_path / "a.wav")
+    assert (tmp_path / "a.wav.json").read_text() == '{"text": "a transcript"}'
 
 
 def test_a_sidecar_that_is_missing_is_missed(tmp_path):
@@ -106,6 +122,22 @@ def test_a_rate_that_a_format_lacks_is_an_error_and_leaves_nothing(tmp_path):
     made = dataclasses.replace(MADE, sample_rate=200)
     with pytest.raises(OSError, match="cannot write"):
         made.save(tmp_path / "a.opus")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.npz"])
+def test_a_full_disk_is_told_by_the_files_name(tmp_path, name):
+    codes = np.zeros((8, 9000), np.int32)
+    made = dataclasses.replace(
+        MADE, audio=noise(5 * RATE), semantic=codes[0], coarse=codes[:2], fine=codes
+    )
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # as if no more were free
+    try:
+        with pytest.raises(OSError, match=f"^cannot write .*/{name}: File too large$"):
+            (made.save_voice if name.endswith(".npz") else made.save)(tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(tmp_path.iterdir())
 
 

@@ -99,6 +99,12 @@ def test_an_id_that_is_taken_is_a_problem_of_the_second_line(tmp_path):
     assert "line 2: id='b' is taken" in str(second.problem)
 
 
+def test_a_number_that_is_taken_names_no_second_line(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"text": "a", "id": "000001"}\n{"text": "b"}\n{"text": 5, "id": "000001_"}\n')
+    assert [line.id for line in read(path)] == ["000001", "000001_", "000002"]
+
+
 def test_null_is_not_given_and_a_whole_float_is_whole(tmp_path):
     path = tmp_path / "lines.jsonl"
     path.write_text(
@@ -234,6 +240,14 @@ def test_wrong_usage_of_batch_files(extra, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["--batch-file", "lines.txt", *extra])
     assert "--out-dir" in (told := capsys.readouterr().err) or "I/N" in told
+
+
+def test_the_folder_is_checked_before_a_model_is_loaded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("bark_jax.cli.command.load_model", lambda *_: pytest.fail("loaded"))
+    path = tmp_path / "lines.txt"
+    path.write_text("one\n")
+    assert main(["--batch-file", str(path), "--out-dir", str(path)]) == 1
+    assert f"cannot make the folder {path}: File exists" in capsys.readouterr().err
 
 
 def test_parts_share_the_lines_out(tmp_path, untrained, lines):

@@ -8,6 +8,7 @@ import argparse
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from bark_jax import __version__
@@ -228,6 +229,11 @@ def part(text: str) -> tuple[int, int]:
     if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
         raise argparse.ArgumentTypeError(f"want I/N with 1 <= I <= N, got {text!r}")
     return int(index) - 1, int(count)
+
+
+def file_path(text: str) -> Path:
+    """With `~` as the home folder, which a shell leaves in `--out=~/x`."""
+    return Path(text).expanduser()
 
 
 def npz_name(text: str) -> str:

@@ -21,7 +21,7 @@ from bark_jax.cli.conventions import FAILURE, INTERRUPTED, OK, check_format
 from bark_jax.cli.model import find_model, load_model, local_mesh
 from bark_jax.cli.subcommands import SUBCOMMANDS
 from bark_jax.programs.errors import FULL_ERROR, in_one_line
-from bark_jax.runtime.files import check_writable
+from bark_jax.runtime.files import check_writable, make_folder
 from bark_jax.runtime.lines import decode, lines_of
 from bark_jax.runtime.notices import warnings_in_one_line
 
@@ -122,7 +122,6 @@ def speak_file(parser: Parser, args: argparse.Namespace) -> int:
     """Generates every line of a file; a line that cannot be spoken makes the exit code 1."""
     if args.texts or not args.out_dir:
         parser.error("--batch-file takes no TEXT and needs --out-dir")
-    model = find_model(args)
     from bark_jax.batch_files import read_lines, speak_lines
     from bark_jax.sampling_config import SamplingConfig
 
@@ -132,10 +131,14 @@ def speak_file(parser: Parser, args: argparse.Namespace) -> int:
         seed=args.seed or 0,
         sampling=SamplingConfig.of(args.sampling),
     )
+    out_dir = Path(args.out_dir).expanduser()
+    make_folder(out_dir)
+    check_writable(out_dir / "results.jsonl")
+    model = find_model(args)
     outcome = speak_lines(
         load_model(args, model, local_mesh()),
         lines,
-        Path(args.out_dir).expanduser(),
+        out_dir,
         model=f"{sorted(args.model.items())} {args.revision} {args.dtype}",
         batch_rows=args.batch_size,
         part=args.part,
@@ -196,7 +199,7 @@ def plan_targets(parser: Parser, args: argparse.Namespace, n_texts: int) -> list
     voices = [wav.with_suffix(".npz")] if wav and args.output_full else []
     voices += [Path(args.save_voice).expanduser()] if args.save_voice else []
     for file in filter(None, (wav, *voices)):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
     targets = [
         Target(
             wav and numbered(wav, i, n_texts),

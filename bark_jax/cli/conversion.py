@@ -5,9 +5,8 @@ They run on CPU, so that no memory of an accelerator is taken.
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from bark_jax.cli.arguments import PROG, Parser
+from bark_jax.cli.arguments import PROG, Parser, file_path
 from bark_jax.config import STAGES
 
 
@@ -18,7 +17,7 @@ def convert(argv: Sequence[str]) -> int:
 
     parser = Parser(prog=f"{PROG} convert", description=convert.__doc__)
     _add_source(parser, tuple(SUFFIXES))
-    parser.add_argument("--out", type=Path, required=True, help="model directory to make")
+    parser.add_argument("--out", type=file_path, required=True, help="model directory to make")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="default: all")
     parser.add_argument("--overwrite", action="store_true", help="replace the model at --out")
     parser.add_argument(
@@ -59,7 +58,7 @@ def export(argv: Sequence[str]) -> int:
 
     parser = Parser(prog=f"{PROG} export", description=export.__doc__)
     parser.add_argument("--model", required=True, help='as for speaking: a directory, "nano" …')
-    parser.add_argument("--out", type=Path, required=True, help="directory to make")
+    parser.add_argument("--out", type=file_path, required=True, help="directory to make")
     parser.add_argument("--format", choices=FORMATS, required=True)
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
     args = parser.parse_args(argv)
@@ -71,7 +70,9 @@ def export(argv: Sequence[str]) -> int:
 
 
 def _add_source(parser: argparse.ArgumentParser, sizes: Sequence[str]) -> None:
-    parser.add_argument("--source", type=Path, required=True, help="folder with the source's files")
+    parser.add_argument(
+        "--source", type=file_path, required=True, help="folder with the source's files"
+    )
     parser.add_argument("--size", choices=sizes, help="where both sizes of Suno's files are")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bark_jax.audio_files import read_metadata
-from bark_jax.cli.arguments import PROG, Parser
+from bark_jax.cli.arguments import PROG, Parser, file_path
 from bark_jax.programs.errors import not_installed
 
 INNER = "  "
@@ -15,16 +15,16 @@ INNER = "  "
 def main(argv: Sequence[str]) -> int:
     """Prints it, and for a long text what became of its pieces."""
     parser = Parser(prog=f"{PROG} info", description=__doc__)
-    parser.add_argument("file", metavar="FILE", type=Path, help="audio that bark-jax wrote")
+    parser.add_argument("file", metavar="FILE", type=file_path, help="audio that bark-jax wrote")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
-        "--picture", metavar="PNG", type=Path, help="of a long text: also draw its pieces"
+        "--picture", metavar="PNG", type=file_path, help="of a long text: also draw its pieces"
     )
     args = parser.parse_args(argv)
-    path = args.file.expanduser()
+    path = args.file
     found = {**facts_of(path), **read_metadata(path), **pieces_of(path)}
     if args.picture:
-        _draw(path, found, args.picture.expanduser())
+        _draw(path, found, args.picture)
     if args.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:

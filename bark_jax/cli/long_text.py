@@ -13,7 +13,7 @@ from bark_jax.cli.conventions import OK, check_format
 from bark_jax.cli.model import find_model, load_model, local_mesh
 from bark_jax.long.manifest import BEGUN, manifest_path, read_manifest
 from bark_jax.long.reading import Document, read_document
-from bark_jax.runtime.files import check_writable
+from bark_jax.runtime.files import check_writable, make_folder
 from bark_jax.runtime.lines import decode
 
 
@@ -29,8 +29,9 @@ def speak_long(parser: Parser, args: argparse.Namespace) -> int:
         parser.error("--notebook is a whole set of settings: leave the others out")
     path = Path(args.output_dir, args.output).expanduser()
     check_format(parser, path, args.bits)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    check_writable(path)
+    make_folder(path.parent)
+    for file in (path, manifest_path(path)):
+        check_writable(file)
     document = _read(args.long)
     model = find_model(args)
     begin = time.perf_counter()

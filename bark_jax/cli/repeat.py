@@ -3,29 +3,35 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from bark_jax.cli.arguments import PROG, Parser, by_stage
+from bark_jax.cli.arguments import PROG, Parser, by_stage, file_path
 from bark_jax.cli.conventions import FAILURE, OK, check_format
 from bark_jax.cli.model import find_model, load_model
-from bark_jax.runtime.files import check_writable
+from bark_jax.runtime.files import check_writable, make_folder
 
 
 def main(argv: Sequence[str]) -> int:
     """Makes it, and says what differs; the exit code is 1 if samples do."""
     parser = Parser(prog=f"{PROG} repeat", description=__doc__)
     add = parser.add_argument
-    add("file", metavar="FILE", type=Path, help="audio that bark-jax wrote")
-    add("-o", "--output", metavar="AGAIN", type=Path, required=True, help="of any of the formats")
+    add("file", metavar="FILE", type=file_path, help="audio that bark-jax wrote")
+    add(
+        "-o",
+        "--output",
+        metavar="AGAIN",
+        type=file_path,
+        required=True,
+        help="of any of the formats",
+    )
     add("--model", type=by_stage, help="in place of the one that the file names")
     add("-v", "--voice", help="in place of the one that the file names")
     add("--offline", action="store_true", help="use only what is on this machine")
     add("-q", "--quiet", action="store_true", help="print only warnings and errors")
     args = parser.parse_args(argv)
-    path, out = args.file.expanduser(), args.output.expanduser()
+    path, out = args.file, args.output
     check_format(parser, out, None)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     check_writable(out)
     if out.exists() and path.exists() and out.samefile(path):
         parser.error("AGAIN is FILE itself")

@@ -141,7 +141,7 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
       FileNotFoundError: no complete data here, or a file is missing.
       ValueError: the manifest is of another format or damaged, or a file has another length.
     """
-    path = Path(directory) / MANIFEST_FILE
+    path = Path(directory).expanduser() / MANIFEST_FILE
     if not path.is_file():
         raise FileNotFoundError(
             f"data={str(directory)!r} holds no complete training data: it has no {MANIFEST_FILE}. "

@@ -136,7 +136,7 @@ def open_source(
         raise ValueError(
             f"data={str(directory)!r} holds no audio; prepare it again with keep_audio=true"
         )
-    return RecordSource(Path(directory), manifest, split, with_audio)
+    return RecordSource(Path(directory).expanduser(), manifest, split, with_audio)
 
 
 def _data_source(

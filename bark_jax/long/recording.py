@@ -17,7 +17,7 @@ import numpy as np
 from bark_jax.audio_files import AudioWriter
 from bark_jax.long.manifest import BEGUN, DONE, manifest_of, manifest_path, write_manifest
 from bark_jax.long.session import Session
-from bark_jax.runtime.files import replacing
+from bark_jax.runtime.files import errors_naming, replacing
 
 READ_SAMPLES = 1 << 20  # at a time
 
@@ -96,7 +96,7 @@ def recording(
 ) -> Iterator[Recording]:
     """A recording that is closed, and playable, however the block ends."""
     made = Recording(path, session, content, key, bits)
-    with ExitStack() as stack:
+    with errors_naming(path, path), ExitStack() as stack:
         made.open(stack)
         yield made
     if session.is_done:

@@ -49,7 +49,7 @@ def distill(settings: DistillSettings) -> Manifest:
       OSError: a file cannot be read or written, or the disk is full; what is finished stays.
       ValueError: a setting is out of its range, or there is nothing to speak.
     """
-    path = Path(settings.texts)
+    path = Path(settings.texts).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"texts={settings.texts!r} is not a file")
     sampling = SamplingConfig.of(settings.sampling)
@@ -60,11 +60,11 @@ def distill(settings: DistillSettings) -> Manifest:
         chunk_rows=settings.chunk_rows,
     )
     bark = Bark.from_pretrained(settings.model.source)
-    with ShardBuilder(Path(settings.out), _facts(settings, lines, bark)) as builder:
+    with ShardBuilder(Path(settings.out).expanduser(), _facts(settings, lines, bark)) as builder:
         if (manifest := builder.finished()) is not None:
             return manifest
         _write_chunks(builder, builder.todo(chunks), bark, settings)
-        bark.runner.tokenizer.save(Path(settings.out) / "tokenizer")
+        bark.runner.tokenizer.save(Path(settings.out).expanduser() / "tokenizer")
         return builder.complete(chunks, token_spec(bark))
 
 

@@ -68,7 +68,7 @@ def prepare(settings: PrepareSettings) -> Manifest:
       OSError: a file cannot be read or written, or the disk is full; what is finished stays.
       ValueError: a setting is out of its range, or there is nothing to prepare.
     """
-    corpus = read_corpus(Path(settings.manifest))
+    corpus = read_corpus(Path(settings.manifest).expanduser())
     if corpus.unused_fields:
         print(f"columns without a use: {', '.join(corpus.unused_fields)}", file=sys.stderr)
     chunks = plan_chunks(
@@ -81,7 +81,7 @@ def prepare(settings: PrepareSettings) -> Manifest:
     clip = ClipSettings(sample_rate=bark.sample_rate, **dataclasses.asdict(settings.clip))
     phones = load_source(model).get("phones", ())
     source, facts = choose_source(settings.semantic, corpus.utterances, bark.config.tokens, phones)
-    builder = ShardBuilder(Path(settings.out), _facts(settings, corpus, bark, facts))
+    builder = ShardBuilder(Path(settings.out).expanduser(), _facts(settings, corpus, bark, facts))
     with builder, ClipReader(clip, settings.workers) as reader:
         if (manifest := builder.finished()) is not None:
             return manifest
@@ -90,7 +90,7 @@ def prepare(settings: PrepareSettings) -> Manifest:
         todo = builder.todo(chunks)
         _write_chunks(builder, todo, reader, source, bark, settings)
         spec = dataclasses.replace(token_spec(bark), semantic_vocab_size=source.vocab_size)
-        bark.runner.tokenizer.save(Path(settings.out) / "tokenizer")
+        bark.runner.tokenizer.save(Path(settings.out).expanduser() / "tokenizer")
         return builder.complete(chunks, spec, corpus.skipped)
 
 

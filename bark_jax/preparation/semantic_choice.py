@@ -63,7 +63,7 @@ def choose_source(
       FileNotFoundError, ValueError: the tokenizer cannot be read, or does not fit the layout.
     """
     rate_hz, room = layout.semantic_rate_hz, layout.semantic_vocab_size
-    saved = load_tokenizer(Path(settings.tokenizer)) if settings.tokenizer else None
+    saved = load_tokenizer(Path(settings.tokenizer).expanduser()) if settings.tokenizer else None
     facts: dict[str, Any] = {"kind": settings.kind}
     if saved is not None:
         _check_tokenizer(saved, settings, layout)

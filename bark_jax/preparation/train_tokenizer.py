@@ -54,7 +54,7 @@ def train_tokenizer(
       ValueError: a setting is out of its range, or the corpus has too little of what is needed.
       OSError: a file cannot be read or written.
     """
-    out = Path(settings.out)
+    out = Path(settings.out).expanduser()
     if out.exists():
         raise FileExistsError(f"out={settings.out!r} is there already")
     cfg = FeatureConfig(
@@ -64,7 +64,7 @@ def train_tokenizer(
         n_mels=settings.n_mels,
         n_mfcc=settings.n_mfcc,
     )
-    rows = read_corpus(Path(settings.manifest)).utterances
+    rows = read_corpus(Path(settings.manifest).expanduser()).utterances
     if settings.kind == "phones":
         rows = tuple(row for row in rows if row.phones)
     with ClipReader(ClipSettings(sample_rate=cfg.sample_rate), settings.workers) as reader:

@@ -28,7 +28,8 @@ def report(manifest: "Manifest", out: str) -> None:
     for split, counts in manifest.counts.items():
         print(f"{split}: {manifest.n_records(split)} records, {counts['audio_s'] / 60:.1f} minutes")
     if manifest.n_skipped:
-        print(f"{manifest.n_skipped} rows skipped, with the reasons: {Path(out) / 'skipped.jsonl'}")
+        reasons = Path(out).expanduser() / "skipped.jsonl"
+        print(f"{manifest.n_skipped} rows skipped, with the reasons: {reasons}")
 
 
 def main(argv: Sequence[str]) -> None:

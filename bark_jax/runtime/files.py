@@ -14,6 +14,8 @@ from typing import Any
 from bark_jax.runtime.lines import decode, parse_object
 
 MOST_JSON_BYTES = 32 << 20  # the largest that models bring, a vocabulary, has 9
+MOST_NAME_BYTES = 255  # of a file's name, on the usual file systems
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors without a file's name
 NAME_BYTES = 200  # of a file's name that its temporary name begins with
 
 
@@ -27,10 +29,46 @@ def replacing(path: Path) -> Iterator[Path]:
     name = os.fsencode(path.name)[:NAME_BYTES].decode(errors="ignore")
     partial = path.with_name(f".{name}.{uuid.uuid4().hex}.partial")
     try:
-        yield partial
-        os.replace(partial, path)
+        with errors_naming(path, partial):
+            yield partial
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def errors_naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """In the block a full disk, and any error of the file `temporary`, is one that names `path`.
+
+    Raises:
+      OSError: "cannot write PATH: reason".
+    """
+    try:
+        yield
+    except OSError as error:
+        is_unnamed = error.filename is None and error.errno in FULL
+        if not is_unnamed and (temporary is None or error.filename != str(temporary)):
+            raise
+        raise OSError(f"cannot write {path}: {error.strerror}") from error
+
+
+def check_room(path: Path, n_bytes: int) -> None:
+    """Appends zeros to a file that a library could not write, to learn why: raises OSError."""
+    with path.open("ab", buffering=0) as file:
+        for _ in range(2):  # the first may be written in part
+            file.write(bytes(n_bytes))
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those that it lies in, where they are not there yet.
+
+    Raises:
+      OSError: that is not possible; names the folder.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot make the folder {path}: {error.strerror}") from error
 
 
 def check_writable(path: Path) -> None:

@@ -441,6 +441,12 @@ def test_the_target_is_checked_before_the_work(bark, here, capsys):
     assert not bark.calls
 
 
+@pytest.mark.parametrize("command", ["info", "report", "convert --out m --source"])
+def test_commands_know_the_home_folder(here, capsys, monkeypatch, command):
+    monkeypatch.setenv("HOME", str(here))
+    assert f"{here}/none" in failure(capsys, *command.split(), "~/none")
+
+
 def test_a_failed_write_leaves_the_old_file(bark, here, capsys, monkeypatch):
     (here / "x.wav").write_bytes(b"old")
 

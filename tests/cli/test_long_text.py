@@ -44,6 +44,13 @@ def test_a_file_becomes_a_recording_and_a_manifest(bark, here, capsys):
     assert soundfile.info("t.wav").duration == pytest.approx(manifest()["duration_s"], abs=1e-3)
 
 
+def test_the_name_of_the_manifest_is_checked_before_the_work(bark, here, capsys):
+    name = "n" * 251  # .wav fits into 255 bytes, .json does not
+    assert cli.main(["--long", "t.txt", "-o", f"{name}.wav"]) == 1
+    assert f"cannot write {name}.json: File name too long" in capsys.readouterr().err
+    assert [file.name for file in here.iterdir()] == ["t.txt"]
+
+
 def test_every_flag_is_a_setting(bark, here):
     argv = (
         "--mode reanchor --reanchor-every 3 --language de --tries 2 --pause 0.1 --speaker-pause 1 "

@@ -29,7 +29,7 @@ def draw(settings: CurveSettings) -> Path:
     n_runs = max(1, len(settings.runs))
     figure, axes = pyplot.subplots(1, n_runs, figsize=(5 * n_runs, 3.2), squeeze=False)
     for axis, (name, directory) in zip(axes[0], settings.runs.items(), strict=False):
-        rows = read_rows(Path(directory) / METRICS_FILE)
+        rows = read_rows(Path(directory).expanduser() / METRICS_FILE)
         if not rows:
             raise FileNotFoundError(f"{directory} has no rows in {METRICS_FILE}")
         trained = [row for row in rows if row.get("loss") is not None]
@@ -40,6 +40,7 @@ def draw(settings: CurveSettings) -> Path:
         axis.set(title=name, xlabel="minutes", ylabel="loss", yscale="log")
         axis.legend()
     figure.tight_layout()
-    figure.savefig(settings.out, dpi=100)
+    out = Path(settings.out).expanduser()
+    figure.savefig(out, dpi=100)
     pyplot.close(figure)
-    return Path(settings.out)
+    return out

@@ -83,7 +83,7 @@ def find_init(settings: FinetuneSettings, manifest: Manifest, out: Path) -> Path
         return resolve_model(settings.source)
     sizes = settings.sizes
     given = sizes.pop("tokenizer", None)
-    tokenizer = find_tokenizer(given, Path(settings.data), manifest.spec)
+    tokenizer = find_tokenizer(given, Path(settings.data).expanduser(), manifest.spec)
     config = new_config(sizes, manifest.spec, len(tokenizer.pieces))
     write = functools.partial(write_new_model, config=config, tokenizer=tokenizer)
     return build_once(out / "init", write)

@@ -83,7 +83,7 @@ def find_tokenizer(given: str | None, data: Path, spec: TokenSpec) -> Tokenizer:
       FileNotFoundError: there is none.
       ValueError: it is not the one that the data were made with.
     """
-    directory = Path(given) if given else data / "tokenizer"
+    directory = Path(given).expanduser() if given else data / "tokenizer"
     tokenizer = Tokenizer.from_directory(directory)
     if tokenizer.sha256 != spec.text_vocab_sha256:
         raise ValueError(
