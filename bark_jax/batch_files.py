@@ -153,10 +153,10 @@ def speak_lines(
     suffix = "" if count == 1 else f"-{index + 1}-of-{count}"
     record = out_dir / f"results{suffix}.jsonl"
     mine = list(lines)[index::count]
-    done = _done(out_dir)
-    todo = [line for line in mine if done.get(line.id) != line.key(model)]
     errors: dict[str, str] = {}
     with held_alone(record), lines_io.appending_rows(record) as write:
+        done = _done(out_dir)  # only now, for another run may have ended just before
+        todo = [line for line in mine if done.get(line.id) != line.key(model)]
         for line in todo:
             if problem := problem_of(bark, line):
                 errors[line.id] = f"{line.id}: {problem}"
