@@ -66,7 +66,7 @@ def _fits(hint: Any, value: Any) -> bool:
 def _in_words(hint: Any) -> str:
     kind, *rest = typing.get_args(hint) or (hint,)
     if typing.get_origin(hint) is tuple:
-        return f"a list of {_in_words(kind).removeprefix('a ')} each"
+        return f"a list whose entries are each {_in_words(kind)}"
     if kind is Fraction:
         return f"a number above {rest[0].low}, at most {rest[0].high}"
     if kind is int:

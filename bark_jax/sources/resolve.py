@@ -28,6 +28,7 @@ from bark_jax.checkpoint import (
     save_config,
 )
 from bark_jax.config import STAGES
+from bark_jax.runtime.files import read_json
 from bark_jax.runtime.paths import NANO, build_in_cache, cache_path
 from bark_jax.sources.hub import HubRepo, ModelNotFoundError
 from bark_jax.text import SETTINGS_FILE
@@ -146,6 +147,8 @@ def _from_directory(directory: Path, progress: bool) -> Path:
             f"{directory} holds no model: no {CONFIG_FILE} (ours or Hugging Face's), and no "
             "text.pt, coarse.pt and fine.pt (Suno's)"
         )
+    if (config := directory / CONFIG_FILE) in files:
+        read_json(config)  # a torn one is an error that says so, not another kind of model
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     key = hashlib.sha256(repr((directory.resolve(), stats)).encode()).hexdigest()[:16]
     out = cache_path(*CONVERTED, f"{directory.resolve().name}-{key}")

@@ -180,6 +180,13 @@ def test_names_of_nothing(source):
         resolve_model(source)
 
 
+@pytest.mark.parametrize("content", ["", '{"format": "bark_jax/1", "sem', "[" * 100_000])
+def test_a_torn_config_is_told(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"config\.json: it is (not JSON|nested too deeply)"):
+        resolve_model(tmp_path)
+
+
 def test_directory_without_a_model(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(ModelNotFoundError, match=r"holds no model: no config\.json .* no text\.pt"):
