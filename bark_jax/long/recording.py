@@ -22,6 +22,11 @@ from bark_jax.runtime.files import errors_naming, replacing
 READ_SAMPLES = 1 << 20  # at a time
 
 
+def work_files(path: Path) -> tuple[Path, Path]:
+    """Where an unfinished recording has its samples and its state."""
+    return path.with_name(f".{path.name}.samples"), path.with_name(f".{path.name}.state.npz")
+
+
 class Recording:
     """Takes the samples of a session wave by wave. Made by `recording`."""
 
@@ -29,8 +34,7 @@ class Recording:
         self, path: Path, session: Session, content: dict[str, Any], key: str, bits: int | None
     ) -> None:
         self._path, self._session, self._content, self._key = path, session, content, key
-        self._state = path.with_name(f".{path.name}.state.npz")
-        self._samples = path.with_name(f".{path.name}.samples")
+        self._samples, self._state = work_files(path)
         self._bits = bits
         self._raw: BinaryIO
         self._writer: AudioWriter

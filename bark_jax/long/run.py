@@ -22,7 +22,7 @@ from bark_jax.long.manifest import (
     write_manifest,
 )
 from bark_jax.long.reading import Document
-from bark_jax.long.recording import recording
+from bark_jax.long.recording import recording, work_files
 from bark_jax.long.script import Script
 from bark_jax.long.session import Model, Session
 from bark_jax.runtime.files import check_writable, replacing
@@ -157,7 +157,8 @@ def _to_file(
     progress: bool,
 ) -> LongGeneration:
     """Goes on where an equal run stopped; one that is complete is not made again."""
-    check_writable(path)
+    for file in (path, manifest_path(path), *work_files(path)):
+        check_writable(file)
     with held_alone(path):
         found = claim_manifest(path, key)
         if found and found["key"] == key and found["status"] == DONE and path.is_file():
