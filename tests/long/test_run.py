@@ -83,6 +83,5 @@ def test_a_process_killed_at_random_moments_ends_with_the_same_file(tmp_path):
 
 def _check_same(folder):
     assert (folder / "a.wav").read_bytes() == (folder / "whole.wav").read_bytes()
-    assert json.loads((folder / "a.json").read_text()) == json.loads(
-        (folder / "whole.json").read_text()
-    )
+    one, whole = (json.loads((folder / name).read_text()) for name in ("a.json", "whole.json"))
+    assert {**one, "file": ""} == {**whole, "file": ""}
