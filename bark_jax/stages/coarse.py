@@ -60,6 +60,7 @@ def generate_coarse(
       Codes (Q, T_row) int32 of every row.
     """
     by = Filter.of(rows)
+    most = max(plan.n_tokens for plan in plans)
     made_BN = np.zeros((len(plans), 0), np.int32)
     for n_done, n_steps in segments(plans, window):
         ids_BP, length_B = contexts(plans, made_BN, n_done)
@@ -72,7 +73,7 @@ def generate_coarse(
             n_done,
             n_steps,
             report,
-            _earlier(made_BN[:, :n_done], plans) if by.steps else None,
+            earlier(made_BN[:, :n_done], most) if by.steps else None,
             cfg=cfg,
             execution=execution,
         )
@@ -106,9 +107,9 @@ def contexts(
     return ids_BP, np.array(lengths, np.int32)
 
 
-def _earlier(made_BN: np.ndarray, plans: Sequence[CoarsePlan]) -> np.ndarray:
-    """What earlier segments drew, with room for any, so that all segments share a program."""
-    room = round_up(max(plan.n_tokens for plan in plans), 1024)
+def earlier(made_BN: np.ndarray, most: int) -> np.ndarray:
+    """What earlier segments drew, with room for `most`, so that all segments share a program."""
+    room = round_up(most, 1024)
     return np.pad(made_BN, [(0, 0), (0, room - made_BN.shape[1])])
 
 

@@ -13,7 +13,7 @@ from bark_jax.decoding.noise import KeyNoise
 from bark_jax.decoding.sampling import Filter
 from bark_jax.params import Params
 from bark_jax.runtime.sharding import fetch
-from bark_jax.stages.coarse import State, advance, begin, contexts
+from bark_jax.stages.coarse import State, advance, begin, contexts, earlier
 from bark_jax.stages.coarse_plan import CoarsePlan, make_plan, segment_end, unflatten
 from bark_jax.stages.runner import StageRunner
 
@@ -95,7 +95,9 @@ class CoarseDraws:
                 state = self._begin(params, plan, is_end, static)
             until = min(self.n_done + self._layout.coarse_window, self._end, plan.n_tokens)
             first, steps = jnp.int32(self._first), jnp.int32(until - self._first)
-            state = advance(params, state, self._by, self._noise, first, steps, **static)
+            state = advance(
+                params, state, self._by, self._noise, first, steps, self._earlier(), **static
+            )
             new_1N = fetch(state.tokens_BN)[:, : until - self._first]
         self._state = state
         self._made_1N = np.concatenate([self._made_1N[:, : self._first], new_1N], axis=1)
@@ -118,7 +120,15 @@ class CoarseDraws:
         n_steps = self._end - self._first
         (slots,) = cache_sizes(1, ids_1P.shape[1], n_steps, self._runner.execution.platform)
         first = jnp.int32(self._first)
-        return begin(params, ids_1P, length_1, self._by, self._noise, first, slots=slots, **static)
+        traced = (ids_1P, length_1, self._by, self._noise, first, self._earlier())
+        return begin(params, *traced, slots=slots, **static)
+
+    def _earlier(self) -> np.ndarray | None:
+        """Tokens before the segment, at which processors look."""
+        if not self._by.steps:
+            return None
+        most = self.n_tokens(self._layout.max_semantic_tokens)
+        return earlier(self._made_1N[:, : self._first], most)
 
     def _plan(self, semantic: np.ndarray) -> CoarsePlan:
         return make_plan(semantic, self._history, self._layout, self._layout.max_coarse_history)

@@ -7,8 +7,16 @@ import numpy as np
 
 from bark_jax.batching import Batch
 from bark_jax.decoding.noise import KeyNoise
+from bark_jax.processors.rows import steps_of
 from bark_jax.runtime.sharding import fetch
-from bark_jax.stages.fine import Window, fill_window, frames_of, kept_history, plan_windows
+from bark_jax.stages.fine import (
+    Processing,
+    Window,
+    fill_window,
+    frames_of,
+    kept_history,
+    plan_windows,
+)
 from bark_jax.stages.runner import StageRunner
 
 
@@ -37,6 +45,7 @@ class FineFrames:
         self.n_known = 0  # new frames whose coarse codes are known
         self._noise = KeyNoise.of(batch.seeds, "fine")
         self._temperature_1 = np.array(batch.sampling["fine"]["temperature"], np.float32)
+        self._steps = steps_of([chain.processors for chain in batch.sampling["fine"]["processors"]])
 
     def extend(self, coarse_QT: np.ndarray) -> None:
         """Adds the coarse codes of the next frames."""
@@ -50,6 +59,7 @@ class FineFrames:
         missing = self.layout.fine_window - len(codes_TQ)
         pad = self.layout.fine_pad_token
         codes_TQ = np.pad(codes_TQ, ((0, missing), (0, 0)), constant_values=pad)
+        first_1 = np.array([window.start - self.n_history], np.int32)
         with self._runner.on_device("fine") as params:
             codes_1TQ = fill_window(
                 params,
@@ -59,6 +69,7 @@ class FineFrames:
                 self._noise,
                 jnp.int32(self.layout.n_coarse_codebooks),
                 jnp.int32(index),
+                Processing.of(self._steps, [0], first_1),
                 cfg=self._runner.config,
                 execution=self._runner.execution,
             )

@@ -10,6 +10,7 @@ from bark_jax.models import encodec
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
 from bark_jax.pipeline import Bark
+from bark_jax.processors import MinP, RepetitionPenalty
 from bark_jax.runtime.placement import StageParams
 from bark_jax.sources.voice_library import VoiceLibrary
 from bark_jax.stages.fine import plan_windows
@@ -74,6 +75,13 @@ def test_a_stream_is_what_generate_gives(bark, n_voice, seconds, may_end):
 def test_a_text_that_ends_at_once_gives_no_chunk(bark):
     assert check_exact(bark, text="hello", voice=tiny.make_voice(14, 2), seed=3,
                        sampling={"semantic": {"min_eos_p": 0.0}}) == []  # fmt: skip
+
+
+def test_processors_see_what_they_would_see(bark):
+    """Two that look at what was drawn before, in every stage."""
+    own = [RepetitionPenalty(1.5), MinP(0.02)]
+    sampling = {stage: {"processors": own} for stage in TOKENS}
+    check_exact(bark, text="hello there", voice=tiny.make_voice(30), seed=5, sampling=sampling)
 
 
 def test_offloaded_parameters_give_the_same():
