@@ -278,9 +278,10 @@ class Bark:
           mode: "exact": a piece's chunks together are the samples of `generate(piece)`, bit by bit.
             "low_latency": the first chunk comes as soon as possible; coarse and fine codes are
             drawn with less of what follows in sight, and so differ (docs/streaming.md).
+          voice: as in `generate`, one for all pieces.
           seed: of the first piece; the others count on from it.
+          sampling: as in `generate`, one value each.
           pause_s: silence between two pieces [s].
-          voice, sampling: as in `generate`, one value each.
         Returns:
           An iterator; it also tells `.n_samples` as soon as that is known, and `.generation`, the
           whole of the piece that has ended last.
@@ -552,12 +553,16 @@ class Bark:
           generation: one, or a list, from `generate`, in place of the tokens, text, seed and
             sampling. `voice` is needed if it was made with one that has no name.
           text: one text, or one per row.
-          semantic, coarse, fine: tokens (N,), codes (2, T) and (8, T); a list of arrays is a batch.
+          semantic: tokens (N,); a list of arrays is a batch, here and below.
+          coarse: codes (2, T).
+          fine: codes (8, T).
+          voice: as in `generate`.
+          seed: what the fine stage drew with. It sees frames that are no part of the result, such
+            as those after the end, and they are drawn once more.
           temperature: of the distributions, one value or one per row; 0 is argmax.
+          sampling: what the fine stage drew with, as `seed`; with `as_drawn` all stages.
           as_drawn: score under the values of `sampling` (of a generation: its own) instead of
             `temperature`, filters and processors included.
-          seed, sampling: what the fine stage drew with. It sees frames that are no part of the
-            result, such as those after the end, and they are drawn once more.
           details: what is wanted besides, of "entropy" [nat], "rank" (ids that are likelier) and
             "logits" (divided by the temperature); they are in `Scores.details`.
         Returns:
@@ -596,9 +601,13 @@ class Bark:
 
         Args:
           n: how many; row i has the seed `seed + i`.
+          text: one text.
           by: a judge, where higher is better; some are in `bark_jax.evaluation.judges`. NaN is
             worse than any number, and of equal marks the lower seed comes first.
-          voice, seed, sampling, progress: as in `generate`, one value each.
+          voice: as in `generate`, one.
+          seed: of the first row.
+          sampling: as in `generate`, one value each.
+          progress: as in `generate`.
         Raises:
           ValueError: as in `generate`; `n` is no whole number of at least 1, or an argument is a
             list.
