@@ -53,6 +53,6 @@ def load(
         "jax": jax.__version__,
     }
     return (
-        StageRunner(model.config, params, model.tokenizer, execution, mesh, made_by),
+        StageRunner(model.config, params, model.tokenizer, execution, mesh, made_by, model.phones),
         model.voices,
     )

@@ -34,6 +34,9 @@ from bark_jax.spelling import spell_out
 VOCAB_FILE = "vocab.txt"
 MOST_CHARACTERS = 100_000  # of one text, hundreds of times what a model reads: 0.6 s to split
 SETTINGS_FILE = "tokenizer_config.json"  # may lie beside it, as in Hugging Face's repositories
+KEYS = {  # field of `TextSettings` -> of the file
+    "is_lower_case": "do_lower_case", "spells_out": "spell_out", "follows_phones": "follow_phones",
+}  # fmt: skip
 REQUIRED_TOKENS = ("[UNK]", "[CLS]", "[SEP]")
 # Typographic marks, and what stands for them in a vocabulary that has only plain ones.
 PLAIN_MARKS = dict.fromkeys("‘’‚‛ʼ", "'") | dict.fromkeys("“”„‟", '"')  # noqa: RUF001
@@ -50,6 +53,7 @@ class TextSettings:
 
     is_lower_case: bool = False
     spells_out: bool = False  # numbers, abbreviations and signs in English words
+    follows_phones: bool = False  # the semantic stage may only say the lexicon's phones
 
 
 class Tokenizer:
@@ -80,6 +84,11 @@ class Tokenizer:
         if missing := sorted({f for pair in forms.values() for f in pair} - vocab.keys()):
             raise ValueError(f"the vocabulary lacks phones of the lexicon: {' '.join(missing)}")
         self._phone_ids = {phone: (vocab[a], vocab[b]) for phone, (a, b) in forms.items()}
+        self._phones_by_id = {
+            index: (phone, place == 0)
+            for phone, pair in self._phone_ids.items()
+            for place, index in enumerate(pair)
+        }
 
     @classmethod
     def from_directory(cls, tokenizer_dir: str | Path) -> "Tokenizer":
@@ -156,6 +165,14 @@ class Tokenizer:
     def _look_up(self, plain: str) -> tokenizers.Encoding:
         return self._wordpiece.encode(plain, add_special_tokens=False)
 
+    def piece(self, index: int) -> str:
+        """The piece with an id."""
+        return self._wordpiece.id_to_token(index)
+
+    def phone_of(self, index: int) -> tuple[str, bool] | None:
+        """The phone that a piece stands for, and whether it begins a word; None for no phone."""
+        return self._phones_by_id.get(index)
+
     @property
     def unknown_id(self) -> int:
         """The id of `[UNK]`."""
@@ -181,15 +198,13 @@ class Tokenizer:
 def read_text_settings(path: Path) -> TextSettings:
     """What a `tokenizer_config.json` asks for; nothing without one."""
     asked = read_json(path) if path.is_file() else {}
-    return TextSettings(
-        is_lower_case=bool(asked.get("do_lower_case")), spells_out=bool(asked.get("spell_out"))
-    )
+    return TextSettings(**{name: bool(asked.get(key)) for name, key in KEYS.items()})
 
 
 def write_text_settings(path: Path, settings: TextSettings) -> None:
     """Writes a `tokenizer_config.json`, of which transformers reads the first field as well."""
-    asked = {"do_lower_case": settings.is_lower_case}
-    write_json(path, asked | ({"spell_out": True} if settings.spells_out else {}))
+    asked = {key: getattr(settings, name) for name, key in KEYS.items()}
+    write_json(path, {k: on for k, on in asked.items() if on or k == KEYS["is_lower_case"]})
 
 
 def normalize_whitespace(text: str) -> str:

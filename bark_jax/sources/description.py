@@ -48,6 +48,11 @@ class Description:
         )
 
     @property
+    def phones(self) -> tuple[str, ...]:
+        """What the semantic tokens are thirds of; () if they are no phones' states."""
+        return tuple(load_source(self.folders["semantic"]).get("phones", ()))
+
+    @property
     def origin(self) -> dict[str, Any]:
         """Which model it is, for the record of what it makes: plain data."""
         return {

@@ -8,7 +8,7 @@ import numpy as np
 
 from bark_jax.config import CodecConfig
 from bark_jax.models import encodec
-from bark_jax.models.seanet_chunks import ChunkState
+from bark_jax.models.encodec import ChunkState
 from bark_jax.params import Params
 from bark_jax.runtime.compiling import jit
 from bark_jax.runtime.execution import Execution
@@ -45,7 +45,7 @@ def decode_rows(
 
 
 class DecodeStream:
-    """Audio of rows whose codes come bit by bit; of a codec without chunks, when all are there.
+    """Audio of rows whose codes come bit by bit.
 
     Chunks have equal bounds and one program however the codes come, so that the samples are the
     same as if all of them came at once, bit by bit: XLA may group sums otherwise in a program of
@@ -57,7 +57,6 @@ class DecodeStream:
     ) -> None:
         """`chunk` frames are decoded at a time, but at least a kernel's width."""
         self._cfg, self._execution = cfg, execution
-        self._is_whole = cfg.kind not in encodec.IN_CHUNKS
         self._chunk = max(chunk, cfg.kernel_size)
         self._state = encodec.first_state(cfg, n_rows)
         self._waiting: np.ndarray | None = None  # codes that wait for the rest of their chunk
@@ -82,10 +81,8 @@ class DecodeStream:
             codes_BQT = np.concatenate([self._waiting, codes_BQT], axis=2)
         T = codes_BQT.shape[2]
         ends_B = np.full(len(codes_BQT), T) if length_B is None else n_waiting + length_B
-        if self._is_whole:
-            chunk, n_chunks = -(-T // CHUNK) * CHUNK, int(is_end and T > 0)
-        else:
-            chunk, n_chunks = self._chunk, -(-T // self._chunk) if is_end else T // self._chunk
+        chunk = self._chunk
+        n_chunks = -(-T // chunk) if is_end else T // chunk
         rest_BQT = codes_BQT[:, :, n_chunks * chunk :]
         self._waiting = rest_BQT if rest_BQT.size else None
         parts: list[jax.Array] = []

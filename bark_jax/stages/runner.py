@@ -17,11 +17,13 @@ from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.host_memory import return_freed
 from bark_jax.runtime.placement import StageParams
 from bark_jax.runtime.progress import stage_bar
+from bark_jax.sampling_config import Rows
 from bark_jax.stages import coarse as coarse_stage
 from bark_jax.stages import codec as codec_stage
 from bark_jax.stages import fine as fine_stage
 from bark_jax.stages import semantic as semantic_stage
 from bark_jax.stages.coarse_plan import make_plan
+from bark_jax.stages.follow import rows_that_follow
 from bark_jax.stages.semantic import SemanticResult
 from bark_jax.stages.semantic_stream import Request, stream_semantic
 from bark_jax.text import Tokenizer, encode_text
@@ -39,6 +41,7 @@ class StageRunner:
     execution: Execution
     mesh: Mesh | None
     origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of the model; plain data
+    phones: Sequence[str] = ()  # what semantic tokens are thirds of, such as "rms/aa"
 
     @property
     def is_offloaded(self) -> bool:
@@ -49,7 +52,7 @@ class StageRunner:
         self, batch: Batch, noise: Noise = None, *, progress: bool = False
     ) -> list[SemanticResult]:
         """Texts to semantic tokens."""
-        layout, rows = self.config.tokens, batch.sampling["semantic"]
+        layout, rows = self.config.tokens, self.semantic_sampling(batch)
         limits = [semantic_stage.max_tokens(s, layout) for s in rows["max_duration_s"]]
         noise_B = noise_of(
             "semantic", batch.seeds, noise, (layout.semantic_vocab_size + 1,), limits
@@ -60,7 +63,7 @@ class StageRunner:
 
     def semantic_stream(self, batch: Batch, n_rows: int) -> Iterator[tuple[int, SemanticResult]]:
         """Texts to semantic tokens: yields (row, result) as rows end; `n_rows` run at a time."""
-        rows = batch.sampling["semantic"]
+        rows = self.semantic_sampling(batch)
         requests = [
             Request(prompt_T, {name: values[i] for name, values in rows.items()}, batch.seeds[i])
             for i, prompt_T in enumerate(self.prompts(batch))
@@ -152,6 +155,13 @@ class StageRunner:
                 execution=self.execution,
                 n_codebooks=self.config.tokens.n_fine_codebooks,
             )
+
+    def semantic_sampling(self, batch: Batch) -> Rows:
+        """Sampling of the rows, with what the tokenizer's settings add to it."""
+        rows = batch.sampling["semantic"]
+        if not (self.tokenizer.settings.follows_phones and self.phones):
+            return rows
+        return rows_that_follow(rows, batch.texts, self.tokenizer, self.config.tokens, self.phones)
 
     def prompts(self, batch: Batch) -> list[np.ndarray]:
         """Ids of every row for the semantic model, see `stages.semantic.prompt`."""

@@ -30,7 +30,7 @@ class SemanticDraws:
     def __init__(self, runner: StageRunner, batch: Batch) -> None:
         """`batch` has one row."""
         self._runner, self._batch = runner, batch
-        layout, rows = runner.config.tokens, batch.sampling["semantic"]
+        layout, rows = runner.config.tokens, runner.semantic_sampling(batch)
         self._by, self._ending = Filter.of(rows), Ending.of(rows, layout)
         self._noise = KeyNoise.of(batch.seeds, "semantic")
         self._limit = max_tokens(rows["max_duration_s"][0], layout)
