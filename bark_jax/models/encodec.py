@@ -17,11 +17,12 @@ from flax import nnx
 from bark_jax.config import CodecConfig
 from bark_jax.models import seanet, seanet_chunks, source_filter
 from bark_jax.models.binding import M, abstract_params, bind
-from bark_jax.models.seanet_chunks import ChunkState
 from bark_jax.params import Params
 from bark_jax.runtime.sharding import split_rows
 
 PARTS = {"seanet": seanet, "source_filter": source_filter}  # the modules with Encoder and Decoder
+
+ChunkState = seanet_chunks.ChunkState | source_filter.ChunkState
 
 
 class Quantizer(nnx.Module):
@@ -99,14 +100,12 @@ def decode(
     return jnp.where(inside_BS, samples_BS, 0)
 
 
-IN_CHUNKS = ("seanet",)  # kinds whose chunks carry a state; others are one chunk
-
-
 @functools.cache
 def first_state(cfg: CodecConfig, n_rows: int) -> ChunkState:
     """What `decode_chunk` takes before the first chunk; arrays on the host."""
-    if cfg.kind not in IN_CHUNKS:
-        return ChunkState({}, np.zeros((), bool))  # pyright: ignore[reportArgumentType]
+    if cfg.kind == "source_filter":
+        with jax.ensure_compile_time_eval():
+            return jax.tree.map(np.asarray, source_filter.first_state(cfg, n_rows))
 
     def make(params: Params) -> ChunkState:
         return seanet_chunks.first_state(_bind(seanet.Decoder, cfg, params), n_rows)
@@ -126,17 +125,17 @@ def decode_chunk(
     """Turns the next T frames of every row into audio; all chunks together are `decode`'s samples.
 
     Args:
-      codes_BQT: as in `decode`; the first chunk has T ≥ cfg.kernel_size, and is the only one where
-        `cfg.kind` is not in `IN_CHUNKS`.
+      codes_BQT: as in `decode`; the first chunk has T ≥ cfg.kernel_size.
       length_B: int32, frames of each row in this chunk: T, but for its last one.
       state: from `first_state`, then from the chunk before.
     Returns:
       samples_BS, S = T · cfg.hop_length, of which a row's first length · hop_length count; and
       the state for the next chunk.
     """
-    if cfg.kind not in IN_CHUNKS:
-        return decode(params, codes_BQT, length_B, cfg=cfg), state
     latents_BTL = _bind(Quantizer, cfg, params["quantizer"]).decode(split_rows(codes_BQT))
+    if isinstance(state, source_filter.ChunkState):
+        decoder = _bind(source_filter.Decoder, cfg, params["decoder"])
+        return decoder.chunk(latents_BTL, length_B, state)
     decoder = _bind(seanet.Decoder, cfg, params["decoder"])
     return seanet_chunks.decode_chunk(decoder, latents_BTL, length_B, state)
 

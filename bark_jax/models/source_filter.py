@@ -35,6 +35,8 @@ FLOOR = 1e-3  # added to magnitudes under a logarithm
 QUIET = 1e-6  # mean square below which there is no pitch
 NOISE_S = 1.0  # after which the noise repeats
 START_GAIN = -5.0  # logarithm; a new decoder is nearly silent
+NOTHING = -40.0  # a gain of nothing that is heard
+REACH = 2  # frames that a block reads before or after its own
 
 
 class Pitch(NamedTuple):
@@ -50,6 +52,17 @@ class Parameters(NamedTuple):
     octaves_BP: jax.Array  # as in `Pitch`
     pulses_BPK: jax.Array
     noise_BPK: jax.Array
+
+
+class ChunkState(NamedTuple):
+    """What a chunk of a row needs of the chunk before."""
+
+    near: tuple[jax.Array, ...]  # of each block: the last frames that it read (B, REACH, D)
+    cycles_B: jax.Array  # of the pulses, at the end
+    pulses_B1K: jax.Array  # gains of the last step, whose window reaches into the next chunk
+    noise_B1K: jax.Array
+    ringing_BS: jax.Array  # what still rings, (B, n_fft + step)
+    n_steps: jax.Array  # int32 [], done
 
 
 class Dense(nnx.Module):
@@ -75,10 +88,21 @@ class Block(nnx.Module):
         self.hidden = Dense(len(shifts) * width, 2 * width, rngs=rngs)
         self.out = Dense(2 * width, width, scale=0.3, rngs=rngs)
 
-    def __call__(self, x_BTD: jax.Array, inside_BT1: jax.Array) -> jax.Array:
+    def __call__(
+        self, x_BTD: jax.Array, inside_BT1: jax.Array, before_BED: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """New features of the frames, and the last frames read, for a chunk that follows.
+
+        Args:
+          before_BED: the last REACH frames that the chunk before read; None at a row's beginning.
+        """
         h_BTD = _normalized(x_BTD, self.gain[...]) * inside_BT1
-        near = jnp.concatenate([_shifted(h_BTD, shift) for shift in self.shifts], axis=-1)
-        return x_BTD + self.out(jax.nn.silu(self.hidden(near)))
+        B, T, D = h_BTD.shape
+        before_BED = jnp.zeros((B, REACH, D)) if before_BED is None else before_BED
+        around_BTD = jnp.concatenate([before_BED, h_BTD, jnp.zeros((B, REACH, D))], axis=1)
+        near = [around_BTD[:, REACH + shift : REACH + shift + T] for shift in self.shifts]
+        made_BTD = self.out(jax.nn.silu(self.hidden(jnp.concatenate(near, axis=-1))))
+        return x_BTD + made_BTD, around_BTD[:, T : T + REACH]
 
 
 class Encoder(nnx.Module):
@@ -101,7 +125,7 @@ class Encoder(nnx.Module):
         length_B = jnp.full(len(x_BTD), T * hop) if length_B is None else length_B
         inside_BT1 = _inside(T, -(-length_B // hop))
         for block in self.blocks:
-            x_BTD = block(x_BTD, inside_BT1)
+            x_BTD, _ = block(x_BTD, inside_BT1)
         return self.last(x_BTD)
 
 
@@ -119,62 +143,118 @@ class Decoder(nnx.Module):
 
     def __call__(self, latents_BTL: jax.Array, length_B: Lengths = None) -> jax.Array:
         """Samples (B, T · hop_length); `length_B` in frames."""
-        made = self.parameters(latents_BTL, length_B)
-        return synthesize(made, made.octaves_BP, self.cfg)
+        return self.chunk(latents_BTL, length_B, first_state(self.cfg, len(latents_BTL)))[0]
+
+    def chunk(
+        self, latents_BTL: jax.Array, length_B: Lengths, state: ChunkState
+    ) -> tuple[jax.Array, ChunkState]:
+        """Samples of the next T frames, and the state for those after them."""
+        made, near = self._parameters(latents_BTL, length_B, state.near)
+        samples_BS, state = synthesize(made, made.octaves_BP, self.cfg, state)
+        return samples_BS, state._replace(near=near)
 
     def parameters(self, latents_BTL: jax.Array, length_B: Lengths = None) -> Parameters:
+        """What is to sound at each step of whole rows."""
+        near = first_state(self.cfg, len(latents_BTL)).near
+        return self._parameters(latents_BTL, length_B, near)[0]
+
+    def _parameters(
+        self, latents_BTL: jax.Array, length_B: Lengths, near: tuple[jax.Array, ...]
+    ) -> tuple[Parameters, tuple[jax.Array, ...]]:
         B, T, _ = latents_BTL.shape
-        length_B = jnp.full(B, T) if length_B is None else length_B
-        inside_BT1 = _inside(T, length_B)
+        inside_BT1 = _inside(T, jnp.full(B, T) if length_B is None else length_B)
         x_BTD = self.first(latents_BTL)
-        for block in self.blocks:
-            x_BTD = block(x_BTD, inside_BT1)
+        read = []
+        for block, before_BED in zip(self.blocks, near, strict=True):
+            x_BTD, last_BED = block(x_BTD, inside_BT1, before_BED)
+            read.append(last_BED)
         out = self.last(_normalized(x_BTD, self.gain[...]))
         out = out.reshape(B, T * STEPS, 1 + 2 * N_BANDS)
         lowest, highest = (math.log2(hz / PITCH_MIDDLE_HZ) for hz in PITCH_HZ)
-        return Parameters(
+        made = Parameters(
             jnp.clip(out[..., 0], lowest, highest),
             out[..., 1 : 1 + N_BANDS] + START_GAIN,
             out[..., 1 + N_BANDS :] + START_GAIN,
         )
+        return made, tuple(read)
 
 
-def synthesize(made: Parameters, octaves_BP: jax.Array, cfg: CodecConfig) -> jax.Array:
+def first_state(cfg: CodecConfig, n_rows: int) -> ChunkState:
+    """Before a row's first chunk: silence."""
+    silence_B1K = jnp.full((n_rows, 1, N_BANDS), NOTHING)
+    return ChunkState(
+        near=tuple(jnp.zeros((n_rows, REACH, cfg.width)) for _ in range(cfg.n_blocks)),
+        cycles_B=jnp.zeros(n_rows),
+        pulses_B1K=silence_B1K,
+        noise_B1K=silence_B1K,
+        ringing_BS=jnp.zeros((n_rows, _n_fft(cfg) + cfg.hop_length // STEPS)),
+        n_steps=jnp.int32(0),
+    )
+
+
+def synthesize(
+    made: Parameters, octaves_BP: jax.Array, cfg: CodecConfig, state: ChunkState | None = None
+) -> tuple[jax.Array, ChunkState]:
     """Samples (B, P · step) of pulses at a pitch, and of noise, through the filters of each step.
 
-    Gradients flow into the gains alone.
+    A step's window covers the step and the next one. At a chunk's end the next one is not there
+    yet: the chunk that follows begins with the other half of that window. Gradients flow into the
+    gains alone.
     """
     E, n_fft = cfg.hop_length // STEPS, _n_fft(cfg)
     B, P = octaves_BP.shape
-    pulses_BS = pulse_train(jax.lax.stop_gradient(octaves_BP), E, cfg.sample_rate)
-    pulses_BPE = _overlapping(pulses_BS.reshape(B, P, E)) * _window(E)[None, None]
-    pulses_BPF = jnp.fft.rfft(pulses_BPE, n_fft)
-    noise_RF = _noise(cfg)
-    noise_PF = noise_RF[jnp.arange(P) % len(noise_RF)]
-    spectrum_BPF = pulses_BPF * _filter(made.pulses_BPK, cfg)
-    spectrum_BPF += noise_PF[None] * _filter(made.noise_BPK, cfg)
+    state = first_state(cfg, B) if state is None else state
+    octaves_BP = jax.lax.stop_gradient(octaves_BP)
+    pulses_BS, cycles_B = pulse_train(octaves_BP, E, cfg.sample_rate, state.cycles_B)
+    pulses_BPE = jnp.pad(pulses_BS.reshape(B, P, E), ((0, 0), (1, 1), (0, 0)))
+    pairs_BPE = jnp.concatenate([pulses_BPE[:, :-1], pulses_BPE[:, 1:]], axis=-1)
+    pulses_BPF = jnp.fft.rfft(pairs_BPE * _window(E)[None, None], n_fft)
+    # windows -1 … P - 1: of the first one only the later half is new, of the last one the earlier
+    first_RF, second_RF = (jnp.asarray(table) for table in _noise_tables(cfg))
+    at_P = (state.n_steps + jnp.arange(-1, P)) % len(first_RF)
+    is_new_P1 = (jnp.arange(-1, P) >= 0)[:, None]
+    is_whole_P1 = (jnp.arange(-1, P) < P - 1)[:, None]
+    noise_PF = jnp.where(is_new_P1, first_RF[at_P], 0) + jnp.where(is_whole_P1, second_RF[at_P], 0)
+    pulse_gains_BPK = jnp.concatenate([state.pulses_B1K, made.pulses_BPK], axis=1)
+    noise_gains_BPK = jnp.concatenate([state.noise_B1K, made.noise_BPK], axis=1)
+    spectrum_BPF = pulses_BPF * _filter(pulse_gains_BPK, cfg)
+    spectrum_BPF += noise_PF[None] * _filter(noise_gains_BPK, cfg)
     ringing_BPS = jnp.fft.irfft(spectrum_BPF, n_fft)
-    return _overlap_add(ringing_BPS, E)
+    all_BS = _overlap_add(ringing_BPS, E)  # from one step before the chunk on
+    all_BS = all_BS.at[:, E : 2 * E + n_fft].add(state.ringing_BS)
+    return all_BS[:, E : (P + 1) * E], ChunkState(
+        near=state.near,
+        cycles_B=cycles_B,
+        pulses_B1K=pulse_gains_BPK[:, -1:],
+        noise_B1K=noise_gains_BPK[:, -1:],
+        ringing_BS=all_BS[:, (P + 1) * E : (P + 2) * E + n_fft],
+        n_steps=state.n_steps + P,
+    )
 
 
-def pulse_train(octaves_BP: jax.Array, step: int, sample_rate: int) -> jax.Array:
+def pulse_train(
+    octaves_BP: jax.Array, step: int, sample_rate: int, cycles_B: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """A sum of cosines of all harmonics below half the sample rate, of mean square 1: (B, P·step).
 
     Args:
       octaves_BP: log2 of the frequency over PITCH_MIDDLE_HZ, of each step.
       step: samples.
+      cycles_B: passed before the first sample; those after the last one are returned as well.
     """
     cycles_BP = PITCH_MIDDLE_HZ / sample_rate * jnp.exp2(octaves_BP)  # per sample
-    before_BP = jnp.cumsum(step * cycles_BP, axis=1) - step * cycles_BP
+    passed_BP = cycles_B[:, None] + jnp.cumsum(step * cycles_BP, axis=1)
+    before_BP = (passed_BP - step * cycles_BP) % 1
     place_E = jnp.arange(1, step + 1, dtype=jnp.float32)
-    phase_BPE = before_BP[..., None] % 1 + cycles_BP[..., None] * place_E[None, None]
+    phase_BPE = before_BP[..., None] + cycles_BP[..., None] * place_E[None, None]
     phase_BPE = phase_BPE - jnp.round(phase_BPE)  # in cycles, around the pulse
     n_BP1 = jnp.floor(0.49 / cycles_BP)[..., None]  # harmonics
     below_BPE = jnp.sin(jnp.pi * phase_BPE)
     is_top = jnp.abs(below_BPE) < 1e-4
     sum_BPE = jnp.sin(jnp.pi * (2 * n_BP1 + 1) * phase_BPE) / jnp.where(is_top, 1, below_BPE)
     sum_BPE = jnp.where(is_top, n_BP1, (sum_BPE - 1) / 2)
-    return (sum_BPE * jnp.sqrt(2 / n_BP1)).reshape(len(octaves_BP), -1)
+    pulses_BS = (sum_BPE * jnp.sqrt(2 / n_BP1)).reshape(len(octaves_BP), -1)
+    return pulses_BS, passed_BP[:, -1] % 1
 
 
 def pitch(samples_BS: jax.Array, cfg: CodecConfig) -> Pitch:
@@ -248,15 +328,6 @@ def _inside(T: int, length_B: jax.Array) -> jax.Array:
     return (jnp.arange(T)[None] < length_B[:, None]).astype(jnp.float32)[..., None]
 
 
-def _shifted(x_BTD: jax.Array, shift: int) -> jax.Array:
-    """`x_BTD[:, t + shift]` at t; zeros past the ends."""
-    if shift == 0:
-        return x_BTD
-    pad = ((0, 0), (max(-shift, 0), max(shift, 0)), (0, 0))
-    kept = x_BTD[:, max(shift, 0) : x_BTD.shape[1] + min(shift, 0)]
-    return jnp.pad(kept, pad)
-
-
 def _frames(samples_BS: jax.Array, span: int, hop: int, before: int) -> jax.Array:
     """Frames (B, S / hop, span); the first begins `before` samples before the first sample."""
     B, S = samples_BS.shape
@@ -267,20 +338,15 @@ def _frames(samples_BS: jax.Array, span: int, hop: int, before: int) -> jax.Arra
     return jnp.concatenate(parts, -1)[..., :span]
 
 
-def _overlapping(steps_BPE: jax.Array) -> jax.Array:
-    """Each step with the next: (B, P, 2E)."""
-    return jnp.concatenate([steps_BPE, _shifted(steps_BPE, 1)], -1)
-
-
 def _overlap_add(ringing_BPS: jax.Array, step: int) -> jax.Array:
-    """Sums what rings from every step on, cut at the last step's end: (B, P · step)."""
+    """Sums what rings from every step on: (B, (P + 1) · step + S), zeros at its end."""
     B, P, S = ringing_BPS.shape
     n = -(-S // step)
     parts = jnp.pad(ringing_BPS, ((0, 0), (0, 0), (0, n * step - S))).reshape(B, P, n, step)
-    total_BPE = parts[:, :, 0]
-    for i in range(1, n):
-        total_BPE += _shifted(parts[:, :, i], -i)
-    return total_BPE.reshape(B, P * step)
+    total_BPE = jnp.zeros((B, P + n + 1, step))
+    for i in range(n):
+        total_BPE = total_BPE.at[:, i : i + P].add(parts[:, :, i])
+    return total_BPE.reshape(B, -1)[:, : (P + 1) * step + S]
 
 
 def _filter(gains_BPK: jax.Array, cfg: CodecConfig) -> jax.Array:
@@ -336,14 +402,17 @@ def _window(step: int) -> jax.Array:
 
 
 @functools.cache
-def _noise_table(cfg: CodecConfig) -> np.ndarray:
+def _noise_tables(cfg: CodecConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Spectra (R, F) of the two halves of windows over noise of mean square 1.
+
+    Window i covers the noise's steps i and i + 1.
+    """
     step = cfg.hop_length // STEPS
     n_steps = round(NOISE_S * cfg.sample_rate / step)
-    steps = np.random.default_rng(0).standard_normal((n_steps, step))
-    pairs = np.concatenate([steps, np.roll(steps, -1, 0)], 1) * np.hanning(2 * step + 1)[:-1]
-    return np.fft.rfft(pairs, _n_fft(cfg)).astype(np.complex64)
-
-
-def _noise(cfg: CodecConfig) -> jax.Array:
-    """Spectra (R, F) of windowed noise of mean square 1; step i + 1 goes on where step i ends."""
-    return jnp.asarray(_noise_table(cfg))
+    noise = np.random.default_rng(0).standard_normal((n_steps, step))
+    window = np.hanning(2 * step + 1)[:-1]
+    first, second = np.zeros((2, n_steps, 2 * step))
+    first[:, :step] = noise * window[:step]
+    second[:, step:] = np.roll(noise, -1, 0) * window[step:]
+    spectra = (np.fft.rfft(half, _n_fft(cfg)).astype(np.complex64) for half in (first, second))
+    return next(spectra), next(spectra)

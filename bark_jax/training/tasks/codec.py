@@ -177,7 +177,7 @@ class CodecTask:
         true = source_filter.pitch(samples_BS, self.cfg.codec)
         is_voiced_BP = true.similarity_BP > source_filter.VOICED
         octaves_BP = jnp.where(is_voiced_BP, true.octaves_BP, made.octaves_BP)
-        decoded_BS = source_filter.synthesize(made, octaves_BP, self.cfg.codec)
+        decoded_BS, _ = source_filter.synthesize(made, octaves_BP, self.cfg.codec)
         return decoded_BS, jnp.abs(made.octaves_BP - octaves_BP).mean(1)
 
     def _compare(
