@@ -96,7 +96,8 @@ def nano_config(voices: Sequence[str] = VOICES) -> BarkConfig:
 def make_tokenizer(lexicon: Lexicon) -> Tokenizer:
     """The tokenizer of nano: English text, as phones where the lexicon knows a word."""
     vocab = {piece: index for index, piece in enumerate(pieces())}
-    return Tokenizer(vocab, TextSettings(is_lower_case=True, spells_out=True), lexicon)
+    settings = TextSettings(is_lower_case=True, spells_out=True, follows_phones=True)
+    return Tokenizer(vocab, settings, lexicon)
 
 
 def write_base(directory: Path, voices: Sequence[str], lexicon: Lexicon) -> Path:

@@ -5,6 +5,7 @@ OUT/base         an untrained model                 OUT/short, OUT/long   what i
 OUT/recordings   records without useful codes       OUT/codec, OUT/reading   trained on them
 OUT/data         records with the codec's codes     OUT/coarse, OUT/fine     trained on them
 OUT/semantic     the reading, trained further on long texts
+OUT/decoder      the codec, its decoder trained further on the coarse model's codebooks
 OUT/model        all four stages and the voices     OUT/evaluation.json      word error rates
 OUT/curves.png   the losses                         OUT/spectrograms.png     beside flite's
 
@@ -61,10 +62,12 @@ FIRST = (
 SECOND = (
     Training("semantic", "semantic", model="reading/export", data="long"),
     Training("coarse", "coarse", model="codec/export", data="data", fresh=True),
+    Training("decoder", "codec", model="codec/export", data="recordings"),
     Training("fine", "fine", model="codec/export", data="data", fresh=True),
 )
 NAMES = tuple(training.name for training in (*FIRST, *SECOND))
-SOURCES = {stage: stage for stage in STAGES}  # the training that a stage is taken from
+# the training that a stage is taken from
+SOURCES = {stage: "decoder" if stage == "codec" else stage for stage in STAGES}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -266,7 +266,12 @@ def test_assembled_model_is_small_and_rounded(base, packed):
     assert small["ln_f"]["weight"].dtype == jnp.bfloat16
     rounded = np.asarray(whole["ln_f"]["weight"].astype(jnp.bfloat16))
     np.testing.assert_array_equal(np.asarray(small["ln_f"]["weight"]), rounded)
-    assert load_stage(packed, "codec")["quantizer"]["embed"].dtype == jnp.float32
+    codec, packed_codec = load_stage(base, "codec"), load_stage(packed, "codec")
+    assert packed_codec["decoder"]["last"]["weight"].dtype == jnp.bfloat16
+    embed_QVL = packed_codec["quantizer"]["embed"]
+    assert embed_QVL.dtype == jnp.float32
+    np.testing.assert_array_equal(embed_QVL[:2], codec["quantizer"]["embed"][:2])
+    assert not np.asarray(embed_QVL[2:]).any()  # what the fine stage cannot predict is silent
     tokenizer = Tokenizer.from_directory(packed / "tokenizer")
     assert tokenizer.settings.spells_out and tokenizer.lexicon == LEXICON
 
@@ -360,8 +365,9 @@ def test_recipe_goes_through_its_steps_once(tmp_path, monkeypatch):
     assert joined == [("short", 4.96), ("long", 9.96)]
     assert set(steps[1:3]) == {("finetune", "codec"), ("finetune", "reading")}
     assert steps[3] == ("prepare_data", "data")
-    assert set(steps[4:7]) == {("finetune", name) for name in ("coarse", "semantic", "fine")}
-    assert steps[7][0] == "evaluate" and len(steps) == 8
+    later = ("coarse", "semantic", "decoder", "fine")
+    assert set(steps[4:8]) == {("finetune", name) for name in later}
+    assert steps[8][0] == "evaluate" and len(steps) == 9
     assert calls[3][1]["model.source"] == str(tmp_path / "codec" / "export")
     given = {Path(given["out"]).name: given for name, given in calls if name == "finetune"}
     reading, semantic = given["reading"], given["semantic"]
@@ -370,8 +376,11 @@ def test_recipe_goes_through_its_steps_once(tmp_path, monkeypatch):
     assert semantic["model.source"] == str(tmp_path / "reading" / "export")
     assert (semantic["stage"], semantic["fresh"]) == ("semantic", "false")
     assert semantic["data"] == str(tmp_path / "long")
+    decoder = given["decoder"]
+    assert (decoder["stage"], decoder["fresh"]) == ("codec", "false")
+    assert "decoder_only: true" in decoder["+task"]
     recipe.run(settings)
-    assert len(calls) == 8
+    assert len(calls) == 9
 
 
 def test_recipe_names_what_failed():
