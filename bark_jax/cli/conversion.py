@@ -57,7 +57,7 @@ def export(argv: Sequence[str]) -> int:
     from bark_jax.conversion.export import export as work
 
     parser = Parser(prog=f"{PROG} export", description=export.__doc__)
-    parser.add_argument("--model", required=True, help='as for speaking: a directory, "nano" …')
+    parser.add_argument("--model", required=True, help="as for speaking: a directory …")
     parser.add_argument("--out", type=file_path, required=True, help="directory to make")
     parser.add_argument("--format", choices=FORMATS, required=True)
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")

@@ -1,5 +1,6 @@
 """The command line: every flag, exit codes, messages, pipes, batches."""
 
+import dataclasses
 import io
 import json
 import os
@@ -15,6 +16,8 @@ import soundfile
 from bark_jax.cli import command as cli
 from bark_jax.cli.arguments import make_parser, parse
 from bark_jax.generation import Generation
+from bark_jax.sources.untrained import write_random
+from tests import tiny
 
 VARIABLES = ("BARK_JAX_MODEL", "SUNO_USE_SMALL_MODELS", "SUNO_OFFLOAD_CPU")
 
@@ -223,14 +226,19 @@ def test_sentences_are_spoken(bark, argv):
     ("argv", "package", "extra"),
     [
         (["verify", "--source", ".", "--model", "m"], "torch", "verify"),
-        (["export", "--model", "nano", "--out", "o", "--format", "hf"], "safetensors", "convert"),
+        (["export", "--model", "m", "--out", "o", "--format", "hf"], "safetensors", "convert"),
         (["sweep", "seed=1,2"], "hydra", "sweep"),
         (["finetune"], "hydra", "train"),
     ],
 )
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(
-    monkeypatch, capfd, argv, package, extra
+    monkeypatch, capfd, tmp_path, argv, package, extra
 ):
+    monkeypatch.chdir(tmp_path)
+    if "export" in argv:
+        tokens = dataclasses.replace(tiny.LAYOUT, codebook_size=16, fine_hop=28)
+        codec = dataclasses.replace(tiny.CONFIG.codec, codebook_size=16)
+        write_random(tmp_path / "m", dataclasses.replace(tiny.CONFIG, tokens=tokens, codec=codec))
     for module in ("verify", "reference"):  # which import torch at their top
         monkeypatch.delitem(sys.modules, f"bark_jax.conversion.{module}", raising=False)
     monkeypatch.setitem(sys.modules, package, None)
