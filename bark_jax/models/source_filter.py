@@ -2,8 +2,8 @@
 
 The encoder reads mel bands and pitch. The decoder turns latents into a pitch and the gains of two
 filters, every quarter of a frame: one shapes a train of pulses at that pitch, the other noise. All
-that is learnt happens at the frame rate, so a second of audio costs a tenth of what SEANet's layers
-at the sample rate cost. Codes say nothing about phase, which makes them easier to predict.
+that is learnt happens at the frame rate; SEANet's costly layers are those at the sample rate. Codes
+say nothing about phase, which makes them easier to predict.
 
 It fits speech of one person at a time, and nothing else: no music, no second voice.
 
