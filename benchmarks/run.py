@@ -13,6 +13,7 @@ from bark_jax.stages.semantic import max_tokens
 from benchmarks import machine
 from benchmarks.client import Worker, environment
 from benchmarks.coldstart import measure_cold_starts
+from benchmarks.first_audio import measure_first_audio, summarise_first_audio
 from benchmarks.hardware import commit, hardware, host_kind
 from benchmarks.load import children_s, wait_until_quiet, watch
 from benchmarks.progress import say
@@ -72,12 +73,14 @@ def run(settings: BenchmarkSettings) -> dict[str, Any]:
         samples = measure_peers(workers, task, settings)
         memory |= {f"{peer}, one row": worker.memory() for peer, worker in workers.items()}
         samples += measure_batches(workers["ours"], tasks, settings)
+        heard = measure_first_audio(workers["ours"], settings)
         if settings.batch_repeats:
             memory["ours, batches"] = workers["ours"].memory()
     if settings.cold_repeats:
         say("whole processes")
         samples += measure_cold_starts(settings, environment(settings.device))
     result |= {"peers": about, "first_calls_s": first, "memory": memory}
+    result["first_audio"] = heard
     result["summary"] = summarise(result, samples, task, tasks, settings)
     result["samples"] = [dataclasses.asdict(sample) for sample in samples]
     return result
@@ -97,6 +100,7 @@ def summarise(
     return {
         "stages": rows,
         "batches": summarise_batches(samples, tasks, dtypes["ours"], roof, most),
+        "first_audio": summarise_first_audio(result["first_audio"]),
         "compiling": summarise_compiling(result["first_calls_s"], rows),
         "cold_start": summarise_cold_starts(samples, most),
         "load": count_dropped(samples, settings),

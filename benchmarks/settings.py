@@ -37,6 +37,8 @@ class BenchmarkSettings:
     repeats: int = 5  # rounds of all peers in turn, one row each
     batches: tuple[int, ...] = (1, 4, 8, 16)  # rows at a time, ours only
     batch_repeats: int = 2  # rounds of all batch sizes in turn; 0 leaves them out
+    stream_repeats: int = 5  # rounds of all kinds of streams in turn; 0 leaves them out
+    streams: int = 8  # at once, beside one alone
     cold_repeats: int = 3  # runs of whole processes; 0 leaves them out
     machine_gib: float = 1.0  # array whose reading and copying measures the memory
     max_load: float = 0.15  # CPUs in use by others; samples above it are dropped
@@ -60,6 +62,8 @@ class BenchmarkSettings:
             ("repeats", _is_count(self.repeats, 1), "a whole number >= 1"),
             ("batches", _are_batches(self.batches), "different whole numbers >= 1, among them 1"),
             ("batch_repeats", _is_count(self.batch_repeats), "a whole number >= 0"),
+            ("stream_repeats", _is_count(self.stream_repeats), "a whole number >= 0"),
+            ("streams", _is_count(self.streams, 2), "a whole number >= 2"),
             ("cold_repeats", _is_count(self.cold_repeats), "a whole number >= 0"),
             ("machine_gib", _is_between(self.machine_gib, 0.01, 64), "0.01 … 64"),
             ("max_load", _is_between(self.max_load, 0, 1e6), "a number >= 0"),

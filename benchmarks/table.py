@@ -20,6 +20,9 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     if summary["batches"]:
         yield "\nBatches of ours"
         yield from _columns(BATCH_COLUMNS, summary["batches"])
+    if summary.get("first_audio"):
+        yield "\nFirst audio of ours, streams at once, beside the whole utterance [s]"
+        yield from _columns(FIRST_AUDIO_COLUMNS, summary["first_audio"])
     yield "\nCompiling, once per shape [s]"
     yield from _columns(COMPILE_COLUMNS, summary["compiling"])
     yield "\nMemory [GiB]"
@@ -128,6 +131,15 @@ BATCH_COLUMNS = [
     ("roofline", _number("roofline_tokens_per_s", 1)),
     ("audio s/s", _number("audio_s_per_s", 3)),
     ("against solo", _quote("against_solo", 2)),
+]
+FIRST_AUDIO_COLUMNS = [
+    ("what", lambda row: row["kind"]),
+    ("streams", lambda row: str(row["streams"])),
+    ("first p50", _number("first_p50_s", 3)),
+    ("p95", _number("first_p95_s", 3)),
+    ("of the whole", _share("share_of_whole")),
+    ("all p50", _number("all_p50_s", 3)),
+    ("others' CPUs", _number("load", 2)),
 ]
 COMPILE_COLUMNS = [
     ("stage", lambda row: row["stage"]),

@@ -56,6 +56,8 @@ def answer(request: dict[str, Any], session: Session | None, name: str) -> tuple
             return {"load_s": session.load_s, **session.peer.about()}, session
         case "stage" if session:
             return session.stage(**request), session
+        case "hear" if session:  # which only ours can answer
+            return getattr(session.peer, "hear")(**request), session  # noqa: B009
         case "device_bytes" if session:
             return session.peer.device_bytes(), session
     raise ValueError(f"cannot answer {request}")

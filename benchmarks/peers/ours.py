@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -48,6 +50,29 @@ class Ours:
 
     def codec(self, fine_BQT: np.ndarray) -> np.ndarray:
         return np.stack(self.bark.decode(list(fine_BQT)))
+
+    def hear(self, mode: str, streams: int, seed: int) -> list[tuple[float, float]]:
+        """Seconds to the first and to the last audio of streams that begin at once, each alone.
+
+        Args:
+          mode: of `Bark.stream_audio`; "whole" is `Bark.generate`.
+        """
+        sampling = {"semantic": {"allow_early_stop": False, "max_duration_s": self.audio_s}}
+        begin = time.perf_counter()
+
+        def one(seed: int) -> tuple[float, float]:
+            options = {"seed": seed, "sampling": sampling}
+            if mode == "whole":
+                self.bark.generate(self.text, **options)
+                return (took_s := time.perf_counter() - begin), took_s
+            times = [
+                time.perf_counter() - begin
+                for _ in self.bark.stream_audio(self.text, mode=mode, **options)
+            ]
+            return times[0], times[-1]
+
+        with ThreadPoolExecutor(streams) as threads:
+            return list(threads.map(one, _seeds(streams, seed)))
 
     def _semantic(self, rows: int, seed: int, audio_s: float) -> np.ndarray:
         sampling = {"semantic": {"allow_early_stop": False, "max_duration_s": audio_s}}

@@ -52,7 +52,7 @@ def tiny_run(peers, tmp_path_factory):
     folder = tmp_path_factory.mktemp("benchmark")
     done = script(
         "size=tiny", f"peers=[{','.join(peers)}]", "audio_s=0.2", "repeats=2", "batches=[1,2]",
-        "batch_repeats=1",
+        "batch_repeats=1", "stream_repeats=1", "streams=2",
         "cold_repeats=0", "machine_gib=0.01", "patience_s=0", "device=cpu",
         f"out={folder}/results", f"weights={folder}/weights", OMP_NUM_THREADS="1",
         JAX_NUM_CPU_DEVICES="1",
@@ -81,8 +81,8 @@ def test_a_run_prints_a_table(tiny_run, peers):
 
 def test_a_result_has_what_a_reader_needs(tiny_run, peers):
     result = json.loads(tiny_run[1].splitlines()[-1])
-    assert {"schema", "date", "commit", "dirty", "hardware", "settings", "work", "machine",
-            "peers", "first_calls_s", "memory", "summary", "samples"} == result.keys()  # fmt: skip
+    names = "schema date commit dirty hardware settings work machine peers first_calls_s memory"
+    assert {*names.split(), "summary", "samples", "first_audio"} == result.keys()
     assert result["work"] == {
         "semantic_tokens": 10, "coarse_tokens": 30, "frames": 15, "audio_s": 0.2,
     }  # fmt: skip
@@ -98,7 +98,15 @@ def test_a_result_has_what_a_reader_needs(tiny_run, peers):
 
 def test_a_summary_quotes_every_stage_and_ratio(tiny_run, peers):
     summary = json.loads(tiny_run[1].splitlines()[-1])["summary"]
-    assert summary.keys() == {"stages", "batches", "compiling", "cold_start", "load"}
+    assert summary.keys() == {
+        "stages", "batches", "first_audio", "compiling", "cold_start", "load"
+    }  # fmt: skip
+    kinds = [(row["kind"], row["streams"]) for row in summary["first_audio"]]
+    assert kinds == [(kind, n) for n in (1, 2) for kind in ("whole", "exact", "low_latency")]
+    for row in summary["first_audio"]:
+        assert (
+            0 < row["first_p50_s"] <= row["first_p95_s"] and row["first_p50_s"] <= row["all_p50_s"]
+        )
     found = {(row["stage"], row["peer"]) for row in summary["stages"]}
     assert found >= {(s, p) for s in (*STAGES, "total") for p in peers}
     for row in summary["stages"]:
