@@ -128,6 +128,9 @@ BAD = (0, -1, "1/0", "x", "1e999999999", None, float("nan"), float("inf"), {"a":
        10**400, 1.5)  # fmt: skip
 
 
+LATER = ("kind", "width", "n_blocks")  # configs of older models lack them
+
+
 def fields_of(content, at=()):
     """The place of every value of a config, and of every table."""
     for name, value in content.items():
@@ -154,6 +157,9 @@ def test_every_bad_value_of_a_config_is_named_with_its_field(tmp_path):
                 assert bad in (0, 1, 1.5), (name, bad)
         del good[name]
         (tmp_path / checkpoint.CONFIG_FILE).write_text(json.dumps(content))
-        with pytest.raises(ValueError, match=rf"config\.json: .*lacks {name}"):
+        if name in LATER:
             checkpoint.load_config(tmp_path)
+        else:
+            with pytest.raises(ValueError, match=rf"config\.json: .*lacks {name}"):
+                checkpoint.load_config(tmp_path)
         good[name] = before
