@@ -1,5 +1,6 @@
 """What the wheel installs, alone in an empty folder, does all that the README shows."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -10,6 +11,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from bark_jax.sources.untrained import write_random
+from tests import tiny
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ["bark_jax", "configs", "hydra_plugins", "pyproject.toml", "setup.py", "README.md"]
@@ -101,18 +105,25 @@ def test_a_model_trained_on_its_own_speech_and_on_recordings(command, tmp_path):
         "finetune", "stage=semantic", f"data={data}", "model.source=nano", f"out={run}",
         "steps=3", "batch_size=2",
     )  # fmt: skip
-    command("export", "--model", run / "export", "--out", tmp_path / "hf", "--format", "hf")
-    assert (tmp_path / "hf" / "model.safetensors").is_file()
-    command("convert", "--source", tmp_path / "hf", "--out", tmp_path / "model")
-    assert "100.00%" in command(
-        "verify", "--source", tmp_path / "hf", "--model", tmp_path / "model"
-    )
-
-    command("red car", "-o", tmp_path / "one.wav", "--model", tmp_path / "model", "--seed", "1")
-    row = {"audio": str(tmp_path / "one.wav"), "text": "red car"}
+    text = "please call me back tomorrow morning"
+    command(text, "-o", tmp_path / "one.wav", "--model", run / "export", "--seed", "1")
+    row = {"audio": str(tmp_path / "one.wav"), "text": text}
     (tmp_path / "corpus.jsonl").write_text(json.dumps(row))
     made = command(
         "prepare-data", f"manifest={tmp_path / 'corpus.jsonl'}", f"out={tmp_path / 'recorded'}",
         "model.source=nano", "semantic=kmeans", "eval_share=0",
     )  # fmt: skip
     assert made.startswith("train: 1 records")
+
+
+def test_a_model_there_and_back(command, tmp_path):
+    tokens = dataclasses.replace(tiny.LAYOUT, codebook_size=16, fine_hop=28)
+    codec = dataclasses.replace(tiny.CONFIG.codec, codebook_size=16)
+    config = dataclasses.replace(tiny.CONFIG, tokens=tokens, codec=codec)
+    write_random(tmp_path / "made", config)
+    command("export", "--model", tmp_path / "made", "--out", tmp_path / "hf", "--format", "hf")
+    assert (tmp_path / "hf" / "model.safetensors").is_file()
+    command("convert", "--source", tmp_path / "hf", "--out", tmp_path / "model")
+    assert "100.00%" in command(
+        "verify", "--source", tmp_path / "hf", "--model", tmp_path / "model"
+    )
