@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # reading a config needs no JAX
 
 FORMAT = "bark_jax/1"
 CONFIG_FILE = "config.json"
+COMMIT_FILE = "commit_success.txt"  # of Orbax, which looks only whether it is there
 
 
 @logging_left_alone()
@@ -49,6 +50,8 @@ def save_stage(directory: str | Path, stage: str, params: Params) -> None:
     with context:
         ocp.save(str(path), params)
     if jax.process_index() == 0:
+        # Orbax writes the folder's whole path into it, which is nobody's business elsewhere
+        (path / COMMIT_FILE).write_text("")
         write_hashes(path)
 
 

@@ -111,6 +111,11 @@ def test_a_model_without_hashes_loads_and_can_be_given_some(model):
     assert run_doctor(model, "--add-hashes") == (1, f"{model}, coarse: damaged: {name}\n")
 
 
+def test_a_model_tells_no_path_of_the_machine_that_made_it(written):
+    parts = [path.read_bytes() for path in (written / "coarse").rglob("*") if path.is_file()]
+    assert len(parts) > 5 and not any(str(written).encode() in part for part in parts)
+
+
 def test_the_packaged_model_is_as_written():
     assert all(has_hashes(NANO / stage) for stage in STAGES)
     assert not [name for stage in STAGES for name in find_damage(NANO / stage)]
