@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from bark_jax.runtime.lines import lines_of
+
 LEXICON_FILE = "lexicon.txt"
 
 Lexicon = Mapping[str, tuple[str, ...]]  # lower-case word -> names of its phones
@@ -46,7 +48,7 @@ def read_lexicon(path: Path) -> dict[str, tuple[str, ...]]:
     if not path.is_file():
         return {}
     try:
-        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [line.split() for line in lines_of(path.read_text(encoding="utf-8"))]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a pronouncing dictionary: {error}") from error
     for number, row in enumerate(rows, 1):
