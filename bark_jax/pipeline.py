@@ -238,7 +238,7 @@ class Bark:
             the text. None: the audio is kept in memory.
           bits: a sample of that file, see `Generation.save`.
           batch_rows: pieces under way at a time; None is `Bark.batch_rows`.
-          progress: show a bar of audio seconds on stderr if that is a terminal.
+          progress: show a bar of audio seconds on stderr, or a line now and then off a terminal.
         Raises:
           ValueError: an argument is out of its range, or `NAME.json` is another file.
           OSError: a file cannot be read or written.

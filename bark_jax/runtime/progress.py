@@ -18,9 +18,10 @@ Item = TypeVar("Item")
 class Lines:
     """As much of tqdm's interface as is used here; writes lines, none in the first seconds."""
 
-    def __init__(self, total: int, unit: str, desc: str = "", initial: int = 0) -> None:
+    def __init__(self, total: float, unit: str, desc: str = "", initial: int = 0) -> None:
         self.total, self.unit, self.desc = total, unit, desc
-        self.n = self._first = initial
+        self.n: float = initial
+        self._first = initial
         self._begin = self._said = time.monotonic()
         self._more = ""
 
@@ -49,25 +50,33 @@ class Lines:
             f", {tqdm.format_interval(gone_s / done * (self.total - self.n))} left" if done else ""
         )
         print(
-            f"{name}{self.n} of {self.total} {self.unit}s in {tqdm.format_interval(gone_s)}{left}"
-            f"{self._more}",
+            f"{name}{self.n:.0f} of {self.total:.0f} {self.unit}s "
+            f"in {tqdm.format_interval(gone_s)}{left}{self._more}",
             file=sys.stderr,
             flush=True,
         )
 
 
 def work_bar(
-    total: int, unit: str, *, desc: str = "", initial: int = 0, wanted: bool = True
+    total: float,
+    unit: str,
+    *,
+    desc: str = "",
+    initial: int = 0,
+    wanted: bool = True,
+    bar_format: str | None = None,
 ) -> Any:
     """A bar of long work, as tqdm's; off a terminal `Lines`.
 
     Args:
       unit: what is counted, in the singular.
       initial: how much an earlier run has done.
+      bar_format: tqdm's, of the bar on a terminal.
     """
     if wanted and not sys.stderr.isatty():
         return Lines(total, unit, desc, initial)
-    return tqdm_bar(total=total, unit=unit, desc=desc or None, initial=initial, disable=not wanted)
+    options = {"desc": desc or None, "initial": initial, "bar_format": bar_format}
+    return tqdm_bar(total=total, unit=unit, disable=not wanted, **options)
 
 
 @contextlib.contextmanager
@@ -99,11 +108,10 @@ def counted(items: Iterable[Item], total: int, wanted: bool) -> Iterator[Item]:
 def seconds_bar(total_s: float, wanted: bool) -> Iterator[Callable[[float, float], None]]:
     """Yields a function to call with the seconds of audio done and, as far as known, in all.
 
-    Its bar shows the time left, if it is wanted and stderr is a terminal.
+    Its bar, or off a terminal a line now and then, shows the time left, if it is wanted.
     """
-    is_watched = wanted and sys.stderr.isatty()
     shown = "{l_bar}{bar}| {n:.0f} of {total:.0f} s of audio [{elapsed}, {remaining} left]"
-    with tqdm_bar(total=total_s, disable=not is_watched, bar_format=shown) as bar:
+    with work_bar(total_s, "second", wanted=wanted, bar_format=shown) as bar:
 
         def report(done_s: float, total_s: float) -> None:
             bar.total = total_s

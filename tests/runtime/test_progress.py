@@ -25,6 +25,16 @@ def test_off_a_terminal_a_line_says_every_few_seconds_how_far_it_is(monkeypatch,
     ]
 
 
+def test_seconds_of_audio_are_lines_off_a_terminal_too(monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.seconds_bar(80.0, True) as report:
+        for done_s in (10.0, 41.0, 45.0):
+            now[0] += 6
+            report(done_s, 81.0)
+    assert capsys.readouterr().err == "41 of 81 seconds in 00:12, 00:11 left\n"
+
+
 def test_what_is_not_wanted_says_nothing(monkeypatch, capsys):
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
     with progress.work_bar(2, "line", wanted=False) as bar:
