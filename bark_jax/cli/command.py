@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bark_jax.cli.arguments import PIPE, PROG, Parser, make_parser, parse
-from bark_jax.cli.conventions import FAILURE, INTERRUPTED, OK, check_format
+from bark_jax.cli.conventions import FAILURE, INTERRUPTED, OK, check_format, check_pipe
 from bark_jax.cli.model import find_model, load_model, local_mesh
 from bark_jax.cli.subcommands import SUBCOMMANDS
 from bark_jax.programs.errors import FULL_ERROR, in_one_line
@@ -189,10 +189,7 @@ def plan_targets(parser: Parser, args: argparse.Namespace, n_texts: int) -> list
             parser.error(f"{n_texts} texts do not fit into one pipe: name a file with -o")
         if args.output_full:
             parser.error("--output-full needs a file name: use --save-voice, or -o FILE")
-        if sys.stdout is None:
-            raise OSError("standard output is closed: name a file with -o")
-        if sys.stdout.isatty():
-            parser.error("standard output is a terminal: pipe it, or name a file with -o")
+        check_pipe(parser)
         wav = None
     else:
         check_format(parser, wav, args.bits)

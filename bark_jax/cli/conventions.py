@@ -1,5 +1,6 @@
 """What all commands have in common."""
 
+import sys
 from pathlib import Path
 
 from bark_jax.cli.arguments import Parser
@@ -15,3 +16,11 @@ def check_format(parser: Parser, path: Path, bits: int | None) -> None:
         check_name(path, bits)
     except ValueError as error:
         parser.error(f"the output: {error}")
+
+
+def check_pipe(parser: Parser) -> None:
+    """Ends the command if standard output cannot take audio."""
+    if sys.stdout is None:
+        raise OSError("standard output is closed: name a file with -o")
+    if sys.stdout.isatty():
+        parser.error("standard output is a terminal: pipe it, or name a file with -o")

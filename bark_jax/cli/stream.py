@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bark_jax.cli.arguments import PIPE, PROG, Parser
-from bark_jax.cli.conventions import OK
+from bark_jax.cli.conventions import OK, check_pipe
 from bark_jax.cli.model import find_model, load_model
-from bark_jax.runtime.files import check_writable
+from bark_jax.runtime.files import check_writable, make_folder
 from bark_jax.runtime.lines import decode
 from bark_jax.streaming.wav import wav_header
 from bark_jax.text import checked_text
@@ -75,14 +75,11 @@ def speak_stream(parser: Parser, args: argparse.Namespace) -> int:
 def _check_output(parser: Parser, args: argparse.Namespace, path: Path | None) -> None:
     """All that can be checked before the work begins; makes the folder."""
     if path is None:
-        if sys.stdout is None:
-            raise OSError("standard output is closed: name a file with -o")
-        if sys.stdout.isatty():
-            parser.error("standard output is a terminal: pipe it, or name a file with -o")
+        check_pipe(parser)
         return
     if args.format == "wav" and path.suffix.lower() != ".wav":
         parser.error(f"the output is a WAV file: {str(path)!r} must end in .wav")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     check_writable(path)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from bark_jax.config import BarkConfig, from_dict, to_dict
 from bark_jax.params import Params
 from bark_jax.runtime.files import read_json, write_json
+from bark_jax.runtime.hashes import sha256_of
 from bark_jax.text import Tokenizer
 
 FORMAT = "bark_jax_data/1"
@@ -76,15 +77,13 @@ class Shard:
     @classmethod
     def of(cls, path: Path, split: str, kind: str, n_records: int) -> "Shard":
         """Describes a finished file."""
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
         return cls(
             file=path.name,
             split=split,
             kind=kind,
             n_records=n_records,
             n_bytes=path.stat().st_size,
-            sha256=digest,
+            sha256=sha256_of(path),
         )
 
 
