@@ -1,7 +1,10 @@
 """Numbers that users bring: Python's, NumPy's and JSON's, checked in one place."""
 
 import math
+from collections.abc import Callable
 from typing import Any
+
+Allowed = tuple[str, Callable[[Any], bool]]  # values in words; whether a value is one of them
 
 
 def plain(value: Any) -> Any:
@@ -29,6 +32,13 @@ def as_whole(value: Any) -> Any:
 def is_whole(value: Any) -> bool:
     """Whether a plain value is a whole number."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def check_allowed(name: str, value: Any, allowed: Allowed) -> None:
+    """Raises ValueError unless a plain value is allowed; None is where the words name it."""
+    words, is_allowed = allowed
+    if not (value is None and "None" in words) and not is_allowed(value):
+        raise ValueError(f"{name}={shown(value)} is not allowed; want {words}")
 
 
 def shown(value: Any) -> str:

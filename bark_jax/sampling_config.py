@@ -4,11 +4,11 @@ Defaults are those of the original's `generate_audio`. Source: suno-ai/bark @f4f
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from bark_jax.config import TRANSFORMERS, from_dict
-from bark_jax.numbers import is_finite, is_whole, shown
+from bark_jax.numbers import Allowed, check_allowed, is_finite, is_whole, shown
 from bark_jax.numbers import plain as plain_number
 
 T = TypeVar("T")
@@ -201,8 +201,7 @@ class SamplingConfig:
         }
 
 
-# field -> (allowed values in words; whether a value is allowed)
-_ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
+_ALLOWED: dict[str, Allowed] = {
     # times the largest Gumbel noise it must stay a finite float32
     "temperature": ("a number in 0 … 1e30", lambda v: is_finite(v) and 0 <= v <= 1e30),
     "top_k": ("a whole number >= 1, or None", lambda v: is_whole(v) and v >= 1),
@@ -233,10 +232,8 @@ def per_row(stage: str, sampling: Any, n_rows: int) -> dict[str, list[Any]]:
     for field in dataclasses.fields(sampling):
         name = f"sampling.{stage}.{field.name}"
         spread[field.name] = rows_of(name, plain_number(getattr(sampling, field.name)), n_rows)
-        allowed, is_allowed = _ALLOWED[field.name]
         for value in spread[field.name]:
-            if not (value is None and "None" in allowed) and not is_allowed(value):
-                raise ValueError(f"{name}={shown(value)} is not allowed; want {allowed}")
+            check_allowed(name, value, _ALLOWED[field.name])
     return spread
 
 

@@ -85,7 +85,7 @@ class Script:
         return finish_reason == "max_tokens" or is_budget
 
     def content(self) -> dict[str, Any]:
-        """Everything, as plain data; `from_content` reads it."""
+        """Everything, as plain data; `document_of` reads the text of it."""
         return {
             "text": self.text,
             "seed": self.seed,

@@ -6,7 +6,7 @@ from typing import Any
 
 from bark_jax.config import from_dict
 from bark_jax.long.languages import LANGUAGES
-from bark_jax.numbers import is_finite, is_whole, plain
+from bark_jax.numbers import Allowed, check_allowed, is_finite, is_whole, plain
 
 MODES = ("anchor", "carry", "reanchor")
 
@@ -32,9 +32,7 @@ class LongSettings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = plain(getattr(self, field.name))
-            allowed, is_allowed = _ALLOWED[field.name]
-            if not (value is None and "None" in allowed) and not is_allowed(value):
-                raise ValueError(f"settings.{field.name}={value!r} is not allowed; want {allowed}")
+            check_allowed(f"settings.{field.name}", value, _ALLOWED[field.name])
 
     @classmethod
     def of(cls, value: "LongSettings | Mapping[str, Any] | str | None") -> "LongSettings":
@@ -89,8 +87,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "sampling": {"semantic": {"temperature": 0.6, "min_eos_p": 0.05}},
     }
 }  # fmt: skip
-# field -> (allowed values in words; whether a value is allowed)
-_ALLOWED: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+_ALLOWED: Mapping[str, Allowed] = {
     "mode": (f"one of {MODES}", lambda v: v in MODES),
     "reanchor_every": ("a whole number >= 1", _is_count),
     "language": (f"one of {LANGUAGES}, or None", lambda v: v in LANGUAGES),
