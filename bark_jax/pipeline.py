@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from bark_jax.batching import Batch, as_rows, seeds_of
 from bark_jax.config import TRANSFORMERS, BarkConfig
+from bark_jax.evaluation.judges import Judge, get_judge
 from bark_jax.generation import Generation
 from bark_jax.loading import load
 from bark_jax.long.guards import Recognizer
@@ -589,7 +590,7 @@ class Bark:
         n: int,
         text: str,
         *,
-        by: Callable[[Generation], float],
+        by: str | Judge,
         voice: Any = None,
         seed: int = 0,
         sampling: Sampling = None,
@@ -597,28 +598,33 @@ class Bark:
     ) -> list[tuple[float, Generation]]:
         """Speaks `text` with `n` seeds in one batch; all results with their marks, the best first.
 
-        >>> mark, best = bark.best_of(8, "hello there", by=word_accuracy())[0]
+        >>> mark, best = bark.best_of(8, "hello there", by="words")[0]
 
         Args:
           n: how many; row i has the seed `seed + i`.
           text: one text.
-          by: a judge, where higher is better; some are in `bark_jax.evaluation.judges`. NaN is
-            worse than any number, and of equal marks the lower seed comes first.
+          by: a judge: a name as `bark_jax.evaluation.get_judge` takes it ("words", "likelihood",
+            "dnsmos", "likeness", "module:function"), or a function of a `Generation`, where higher
+            is better. NaN is worse than any number, and of equal marks the lower seed comes first.
           voice: as in `generate`, one.
           seed: of the first row.
           sampling: as in `generate`, one value each.
           progress: as in `generate`.
         Raises:
-          ValueError: as in `generate`; `n` is no whole number of at least 1, or an argument is a
-            list.
+          ValueError: as in `generate`; `n` is no whole number of at least 1, an argument is a
+            list, or the judge is not known.
+          ImportError: the judge needs a package that is not installed.
         """
         if not is_whole(n) or n < 1:
             raise ValueError(f"n={n!r} is not allowed; want a whole number >= 1")
         seeds = [(first + i) % 2**64 for first in seeds_of(seed, 1) for i in range(n)]
         if isinstance(text, list | tuple) or isinstance(voice, list | tuple):
             raise ValueError(f"best_of speaks one text in one voice, got {text!r} and {voice!r}")
+        judge = get_judge(by, self, voice) if isinstance(by, str) else by
+        if not callable(judge):
+            raise ValueError(f"by={by!r} is neither a judge's name nor a function")
         made = self.generate(text, voice=voice, seed=seeds, sampling=sampling, progress=progress)
-        marked = [(float(by(row)), row) for row in made]
+        marked = [(float(judge(row)), row) for row in made]
         return sorted(marked, key=lambda item: (math.isnan(item[0]), -item[0]))
 
     def _batch(self, *, voice: Any, sampling: Sampling, **arguments: Any) -> Batch:

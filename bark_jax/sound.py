@@ -1,4 +1,4 @@
-"""Where a recording sounds, and how loud it is."""
+"""Where a recording sounds, how loud it is, and its samples at another rate."""
 
 import math
 
@@ -9,6 +9,20 @@ SILENT_BELOW_DB = 40.0  # under the loudest frame
 SILENT_LEVEL = 1e-3  # RMS [-60 dBFS]; anything below is silence, however loud the rest
 MIN_PAUSE_S = 0.1  # shorter gaps are parts of words
 MIN_LOUDNESS_S = 0.4  # one block of BS.1770
+
+
+def resampled(audio: np.ndarray, sample_rate: int, wanted_hz: int) -> np.ndarray:
+    """Audio (S,) float32 at the rate that is wanted; needs soxr, which several extras bring.
+
+    Raises:
+      ValueError: it has more than one axis.
+    """
+    import soxr
+
+    audio = np.asarray(audio, np.float32)
+    if audio.ndim != 1:
+        raise ValueError(f"audio has shape {audio.shape}, want (S,)")
+    return soxr.resample(audio, sample_rate, wanted_hz) if sample_rate != wanted_hz else audio
 
 
 def loudness(audio: np.ndarray, sample_rate: int) -> float | None:

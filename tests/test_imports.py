@@ -41,8 +41,11 @@ ROOMS = [
     "bark_jax.stages",
     "bark_jax.scoring",
     "bark_jax.loading",
-    "bark_jax.evaluation.wer",  # judges of audio alone, which need no model
+    "bark_jax.evaluation.wer",  # judges, which need no pipeline
     "bark_jax.evaluation.recognizer",
+    "bark_jax.evaluation.dnsmos",
+    "bark_jax.evaluation.speakers",
+    "bark_jax.evaluation.judges",
     "bark_jax.long",
     "bark_jax.streaming",
     "bark_jax.pipeline",

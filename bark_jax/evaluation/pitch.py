@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from bark_jax.sound import resampled
+
 LOWEST_HZ, HIGHEST_HZ = 60.0, 500.0
 RATE_HZ = 16_000  # enough for the voice's first harmonics, and less work than 24 kHz
 FRAME, HOP = 1024, 320  # samples; 64 and 20 ms
@@ -27,9 +29,8 @@ def pitch_of(audio: np.ndarray, sample_rate: int) -> Pitch:
       sample_rate: of the audio [Hz].
     """
     import librosa
-    import soxr
 
-    samples = soxr.resample(np.asarray(audio, np.float32), sample_rate, RATE_HZ)
+    samples = resampled(audio, sample_rate, RATE_HZ)
     if len(samples) < FRAME or not samples.any():
         return Pitch(None, None, None, 0.0)
     f0_T, is_voiced_T, _ = librosa.pyin(

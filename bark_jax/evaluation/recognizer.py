@@ -11,6 +11,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from bark_jax.sound import resampled
+
 RATE_HZ = 16_000  # of the recognisers' acoustic models
 
 Recognizer = Callable[[np.ndarray, int], str]
@@ -53,7 +55,7 @@ def transcribe(audio: np.ndarray, sample_rate: int) -> str:
       audio: (S,) float, in -1 … 1; clipped beyond.
       sample_rate: of the audio [Hz].
     """
-    samples = _at_model_rate(audio, sample_rate)
+    samples = resampled(audio, sample_rate, RATE_HZ)
     if not samples.any():
         return ""
     decoder = _pocketsphinx()
@@ -67,17 +69,8 @@ def transcribe(audio: np.ndarray, sample_rate: int) -> str:
 
 
 def _transcribe_whisper(model: str, audio: np.ndarray, sample_rate: int) -> str:
-    segments, _ = _whisper(model).transcribe(_at_model_rate(audio, sample_rate))
+    segments, _ = _whisper(model).transcribe(resampled(audio, sample_rate, RATE_HZ))
     return " ".join(segment.text.strip() for segment in segments)
-
-
-def _at_model_rate(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    import soxr
-
-    audio = np.asarray(audio, np.float32)
-    if audio.ndim != 1:
-        raise ValueError(f"audio has shape {audio.shape}, want (S,)")
-    return soxr.resample(audio, sample_rate, RATE_HZ) if sample_rate != RATE_HZ else audio
 
 
 @functools.cache

@@ -33,6 +33,17 @@ class Tokens:
     fine: np.ndarray | None = None  # (Q, T)
 
 
+def voice_of(made: Generation, voice: Any) -> Any:
+    """`voice`, or where it is None the name of the one that a generation was made with.
+
+    Raises:
+      ValueError: that one has no name.
+    """
+    if voice is None and (voice := made.settings["voice"]) in NAMELESS:
+        raise ValueError(f"voice=None, but the generation was made with a {voice}: want that")
+    return voice
+
+
 def rows_of_generations(made: Sequence[Generation], voice: Any) -> tuple[dict[str, Any], list[Any]]:
     """Arguments of `Batch.of`, and the tokens of every row.
 
@@ -40,13 +51,8 @@ def rows_of_generations(made: Sequence[Generation], voice: Any) -> tuple[dict[st
       ValueError: a row was made with a voice that has no name, and `voice` is not given.
     """
     voices = list(voice) if isinstance(voice, list | tuple) else [voice] * len(made)
-    for row, generation in enumerate(made):
-        if row < len(voices) and voices[row] is None:
-            voices[row] = generation.settings["voice"]
-            if voices[row] in NAMELESS:
-                raise ValueError(
-                    f"voice=None, but the generation was made with a {voices[row]}: want that"
-                )
+    for row, generation in enumerate(made[: len(voices)]):
+        voices[row] = voice_of(generation, voices[row])
     arguments = {
         "text": [row.text for row in made],
         "seed": [row.seed for row in made],

@@ -1,11 +1,7 @@
 """The judges of speech: words, pitch. Speech comes from flite, where that is installed."""
 
-import shutil
-import subprocess
-
 import numpy as np
 import pytest
-import soundfile
 
 from bark_jax.evaluation.pitch import pitch_of
 from bark_jax.evaluation.recognizer import make_recognizer, transcribe
@@ -16,13 +12,8 @@ RATE = 24_000
 
 
 @pytest.fixture(scope="module")
-def speech(tmp_path_factory):
-    """`TEXT` spoken by flite, 16 kHz."""
-    if shutil.which("flite") is None:
-        pytest.skip("flite is not installed")
-    path = tmp_path_factory.mktemp("flite") / "speech.wav"
-    subprocess.run(["flite", "-voice", "slt", "-t", TEXT, "-o", path], check=True)
-    return soundfile.read(path, dtype="float32")
+def speech(flite):
+    return flite(TEXT, "slt")
 
 
 def tone(frequency_hz: float, duration_s: float = 1.0) -> np.ndarray:
