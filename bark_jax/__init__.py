@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bark_jax.config import BarkConfig
     from bark_jax.generation import Generation
+    from bark_jax.guidance import Guidance
     from bark_jax.long.run import LongGeneration
     from bark_jax.long.settings import LongSettings
     from bark_jax.pipeline import Bark
@@ -40,6 +41,7 @@ __all__ = [  # noqa: RUF022  # in groups
     "SemanticSampling",
     "CoarseSampling",
     "FineSampling",
+    "Guidance",
     # number formats; sizes and token layout of a model
     "DTypes",
     "BarkConfig",
@@ -60,6 +62,7 @@ _HOMES = {
     "SemanticSampling": "bark_jax.sampling_config",
     "CoarseSampling": "bark_jax.sampling_config",
     "FineSampling": "bark_jax.sampling_config",
+    "Guidance": "bark_jax.guidance",
     "DTypes": "bark_jax.runtime.execution",
     "BarkConfig": "bark_jax.config",
     "ModelNotFoundError": "bark_jax.sources.hub",

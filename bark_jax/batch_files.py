@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bark_jax.batching import seeds_of
 from bark_jax.generation import Generation
+from bark_jax.guidance import SAME, others_of
 from bark_jax.numbers import as_whole
 from bark_jax.runtime import lines as lines_io
 from bark_jax.runtime.files import make_folder
@@ -24,7 +25,7 @@ from bark_jax.text import piece_ids
 if TYPE_CHECKING:  # reading lines needs no JAX
     from bark_jax.pipeline import Bark
 
-FIELDS = ("text", "id", "voice", "seed", "sampling")
+FIELDS = ("text", "id", "voice", "seed", "sampling", "guidance")
 MOST_ID_BYTES = 200  # a file name holds 255, temporary ones included
 
 
@@ -38,10 +39,13 @@ class Line:
     seed: int
     sampling: dict[str, dict[str, Any]]  # every field of every stage, as plain data
     problem: str | None = None  # why it cannot be spoken, as far as reading it could tell
+    guidance: dict[str, Any] | None = None  # the fields of a `Guidance`
 
     def content(self) -> dict[str, Any]:
         """What determines the audio, as plain data."""
         fields = {k: v for k, v in dataclasses.asdict(self).items() if k != "problem"}
+        if self.guidance is None:  # as keys of earlier results lack it
+            del fields["guidance"]
         return {**fields, "sampling": recorded(self.sampling)}
 
     def key(self, model: str) -> str:
@@ -103,12 +107,14 @@ def _line(raw: str, number: int, is_json: bool, defaults: Line, taken: Set[str])
             raise ValueError(f"unknown fields {sorted(unknown)}; want {FIELDS}")
         if "id" in fields:
             line = dataclasses.replace(line, id=_checked_id(str(fields["id"]), taken))
-        own = fields.get("sampling")
+        own, guidance = fields.get("sampling"), fields.get("guidance")
+        others_of(guidance, 1)
         return dataclasses.replace(
             line,
             voice=fields.get("voice", line.voice),
             seed=seeds_of(as_whole(fields.get("seed", line.seed)), 1)[0],
             sampling=line.sampling if own is None else SamplingConfig.of(own).plain(),
+            guidance=guidance,
         )
     except (TypeError, ValueError) as error:
         return dataclasses.replace(line, problem=f"line {number + 1}: {error}")
@@ -192,6 +198,7 @@ def stream_lines(
         voice=[line.voice for line in lines],
         seed=[line.seed for line in lines],
         sampling=SamplingConfig.of_rows([line.sampling for line in lines]),
+        guidance=[line.guidance for line in lines],
         batch_rows=batch_rows,
     )
 
@@ -203,6 +210,9 @@ def problem_of(bark: "Bark", line: Line) -> str | None:
     try:
         piece_ids(bark.runner.tokenizer, line.text, bark.config.tokens)
         bark.voices.resolve(line.voice)
+        for other in others_of(line.guidance, 1):
+            if other is not None and other.voice is not SAME:
+                bark.voices.resolve(other.voice)
         check_processors(SamplingConfig.of(line.sampling).per_row(1), bark.config.tokens)
     except (ValueError, OSError) as error:
         return str(error)

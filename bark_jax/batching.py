@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bark_jax.guidance import SAME, Other, guidance_lengths, others_of
 from bark_jax.numbers import is_whole, plain, shown
 from bark_jax.sampling_config import Rows, SamplingConfig, recorded, rows_of
 from bark_jax.voices import voice_name
@@ -23,6 +24,7 @@ class Batch:
     voice_names: list[str | None]  # for the record
     seeds: list[int]
     sampling: Mapping[str, Rows]  # by stage
+    others: list[Other | None]  # what each row is guided away from
 
     @classmethod
     def of(
@@ -32,6 +34,7 @@ class Batch:
         seed: Any,
         sampling: SamplingConfig,
         text: Any = None,
+        guidance: Any = None,
         data: tuple[list[Any], bool] = ([], False),
     ) -> "Batch":
         """Takes the number of rows from the arguments that are lists.
@@ -47,7 +50,7 @@ class Batch:
             for name, value in (("text", text), ("voice", voice), ("seed", seed))
             if isinstance(value, list | tuple)
         }
-        lengths |= _sampling_lengths(sampling)
+        lengths |= _sampling_lengths(sampling) | guidance_lengths(guidance)
         if is_batch:
             lengths["rows"] = len(arrays)
         if len(set(lengths.values())) > 1 or 0 in lengths.values():
@@ -62,6 +65,7 @@ class Batch:
             [voice_name(voice) for voice in voices],
             seeds_of(seed, n_rows),
             sampling.per_row(n_rows),
+            others_of(guidance, n_rows),
         )
 
     def noise(self, noise: Any) -> list[np.ndarray] | None:
@@ -73,10 +77,15 @@ class Batch:
     def with_voices(self, resolve: Callable[[Any], Any]) -> "Batch":
         """The batch with `resolve(voice)` in place of every voice; each is resolved once."""
         known: dict[int, Any] = {}
-        for voice in self.voices:
-            if id(voice) not in known:
+
+        def resolved(voice: Any) -> Any:
+            if voice is not SAME and id(voice) not in known:
                 known[id(voice)] = resolve(voice)
-        return dataclasses.replace(self, voices=[known[id(voice)] for voice in self.voices])
+            return known.get(id(voice), voice)
+
+        others = [o and dataclasses.replace(o, voice=resolved(o.voice)) for o in self.others]
+        voices = [resolved(voice) for voice in self.voices]
+        return dataclasses.replace(self, voices=voices, others=others)
 
     def take(self, rows: Sequence[int]) -> "Batch":
         """The batch of these rows only."""
@@ -92,15 +101,18 @@ class Batch:
                 stage: {name: [values[i] for i in rows] for name, values in fields.items()}
                 for stage, fields in self.sampling.items()
             },
+            others=[self.others[i] for i in rows],
         )
 
     def settings(self, row: int) -> dict[str, Any]:
-        """Voice and sampling values of one row, as plain data."""
+        """Voice, sampling values and guidance of one row, as plain data."""
         sampling = {
             stage: {name: values[row] for name, values in fields.items()}
             for stage, fields in self.sampling.items()
         }
-        return {"voice": self.voice_names[row], "sampling": recorded(sampling)}
+        settings = {"voice": self.voice_names[row], "sampling": recorded(sampling)}
+        other = self.others[row]
+        return settings if other is None else {**settings, "guidance": other.record}
 
 
 def seeds_of(seed: Any, n_rows: int) -> list[int]:

@@ -12,6 +12,7 @@ from bark_jax.batching import Batch, as_rows, seeds_of
 from bark_jax.config import TRANSFORMERS, BarkConfig
 from bark_jax.evaluation.judges import Judge, get_judge
 from bark_jax.generation import Generation
+from bark_jax.guidance import Guidance
 from bark_jax.loading import load
 from bark_jax.long.guards import Recognizer
 from bark_jax.long.reading import Document
@@ -35,11 +36,13 @@ from bark_jax.stages.checks import (
     check_processors,
     check_semantic,
 )
+from bark_jax.stages.guided import check_guidance
 from bark_jax.stages.runner import StageRunner
 from bark_jax.stages.stream import stream
 from bark_jax.streaming.audio_stream import AudioStream, pieces_of
 
 Sampling = SamplingConfig | Mapping[str, Any] | None
+GuidanceLike = Guidance | Mapping[str, Any] | Sequence[Guidance | Mapping[str, Any] | None] | None
 
 
 class Bark:
@@ -136,6 +139,7 @@ class Bark:
         voice: Any = None,
         seed: int = 0,
         sampling: Sampling = None,
+        guidance: GuidanceLike = None,
         progress: bool = False,
     ) -> Generation: ...
     @overload
@@ -146,6 +150,7 @@ class Bark:
         voice: Any = None,
         seed: int | Sequence[int] = 0,
         sampling: Sampling = None,
+        guidance: GuidanceLike = None,
         progress: bool = False,
     ) -> list[Generation]: ...
     def generate(
@@ -155,6 +160,7 @@ class Bark:
         voice: Any = None,
         seed: int | Sequence[int] = 0,
         sampling: Sampling = None,
+        guidance: GuidanceLike = None,
         progress: bool = False,
     ) -> Generation | list[Generation]:
         """Speaks `text`.
@@ -165,6 +171,7 @@ class Bark:
             `Generation`, or None for a voice drawn by the model.
           seed: equal seeds give equal tokens on one platform and dtype.
           sampling: a `SamplingConfig`, or (part of) it as nested dicts.
+          guidance: a `Guidance`, or its fields as a dict; a list has one, or None, for each row.
           progress: show a bar per stage on stderr if that is a terminal; one bar of rows where
             there are too many for one batch.
         Returns:
@@ -174,7 +181,7 @@ class Bark:
           ValueError: an argument is out of its range, or lists differ in length.
           OSError: a voice's file is missing, or the hub that may have it cannot be reached.
         """
-        batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling)
+        batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling, guidance=guidance)
         if batch.n_rows > self.batch_rows:
             made = stream(self.runner, batch, self.batch_rows)
             rows = dict(counted(made, batch.n_rows, progress))
@@ -189,6 +196,7 @@ class Bark:
         voice: Any = None,
         seed: int | Sequence[int] = 0,
         sampling: Sampling = None,
+        guidance: GuidanceLike = None,
         batch_rows: int | None = None,
         progress: bool = False,
     ) -> Iterator[tuple[int, Generation]]:
@@ -203,7 +211,7 @@ class Bark:
 
         The other arguments are those of `generate`.
         """
-        batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling)
+        batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling, guidance=guidance)
         made = stream(self.runner, batch, batch_rows or self.batch_rows)
         return counted(made, batch.n_rows, progress)
 
@@ -578,6 +586,8 @@ class Bark:
         else:
             is_list = isinstance(generation, list | tuple)
             made = list(generation) if is_list else [generation]
+            if as_drawn and any("guidance" in row.settings for row in made):
+                raise ValueError("as_drawn=True, but a row was drawn with guidance")
             arguments, rows = rows_of_generations(made, voice)
             batch = self._batch(**arguments)
         temperatures = rows_of("temperature", plain(temperature), batch.n_rows)
@@ -631,4 +641,5 @@ class Bark:
         """Arguments of a call spread over its rows, with every voice found and checked."""
         batch = Batch.of(voice=voice, sampling=SamplingConfig.of(sampling), **arguments)
         check_processors(batch.sampling, self.config.tokens)
+        check_guidance(batch, self.config.tokens, self.runner.tokenizer)
         return batch.with_voices(self.voices.resolve)

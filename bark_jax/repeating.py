@@ -51,6 +51,7 @@ def repeat(
     bark = load(named, made_by.get("revision"), made_by.get("dtype"))
     voice = voice or _voice_of(metadata["voice"], path)
     options = {"voice": voice, "seed": metadata["seed"], "sampling": metadata["sampling"]}
+    guidance = _guidance_of(metadata, path)
     bits = _bits_of(path) if path.suffix.lower() == out.suffix.lower() else None
     if "settings" in metadata:
         made = bark.generate_long(
@@ -64,7 +65,7 @@ def repeat(
             **options,
         )
     else:
-        made = bark.generate(metadata["text"], progress=progress, **options)
+        made = bark.generate(metadata["text"], guidance=guidance, progress=progress, **options)
         made.save(out, bits=bits)
     return Repetition(differences(metadata, bark), _are_equal(path, out), made.duration_s)
 
@@ -95,6 +96,17 @@ def _voice_of(name: str | None, path: Path) -> str | None:
     if name in UNNAMED:
         raise ValueError(f"{path} was made with a voice that has no name: give it with --voice")
     return name
+
+
+def _guidance_of(metadata: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
+    guidance = metadata.get("guidance")
+    if guidance is None:
+        return None
+    if "model" in guidance:
+        raise ValueError(f"{path} was guided by a second model, which only Python can give it")
+    if guidance.get("voice") in UNNAMED:
+        raise ValueError(f"{path} was guided by a voice that has no name")
+    return guidance
 
 
 def _bits_of(path: Path) -> int | None:

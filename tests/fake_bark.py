@@ -39,7 +39,10 @@ class FakeBark:
         self.runner.tokenizer = Tokenizer({piece: i for i, piece in enumerate(PIECES)})
         self.calls: list[int] = []
 
-    def generate(self, text: str, *, voice: Any, seed: int, sampling: Any) -> Generation:
+    def generate(
+        self, text: str, *, voice: Any, seed: int, sampling: Any, guidance: Any
+    ) -> Generation:
+        assert guidance is None
         SamplingConfig.of(sampling)
         self.voices.resolve(voice)
         self.calls.append(1)
@@ -52,6 +55,7 @@ class FakeBark:
         voice: Sequence[Any],
         seed: Sequence[int],
         sampling: Any,
+        guidance: Sequence[Any],
         batch_rows: int | None,
     ) -> Iterator[tuple[int, Generation]]:
         self.calls.append(len(text))

@@ -76,6 +76,7 @@ def test_json_lines_say_what_differs(tmp_path):
             '{"text": "a", "sampling": 5}',
             "line 1: sampling wants a SamplingConfig or a dict",
         ),
+        ('{"text": "a", "guidance": {"scale": 2}}', "line 1: guidance names no other condition"),
         ('{"text": "a", "sampling": {"fine": {"temperature": -1}}}', "fine.temperature=-1"),
         (
             '{"text": "a", "sampling": {"fine": {"temperature": 1%s}}}' % ("0" * 400),
@@ -196,6 +197,20 @@ def test_every_line_gets_the_audio_that_it_gives_alone(tmp_path, untrained, line
         alone = untrained.generate(line.text, seed=line.seed, sampling=line.sampling)
         assert rate == untrained.sample_rate
         np.testing.assert_allclose(audio, alone.audio, atol=1e-5)  # equal codes; sums in batches
+
+
+def test_a_line_may_be_guided(tmp_path, untrained):
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"text": "one", "guidance": {"text": "", "scale": 3}}\n{"text": "one"}\n')
+    guided, plain = read(path)
+    speak_lines(untrained, [guided, plain], tmp_path / "out", model="m", batch_rows=2)
+    made = [soundfile.read(tmp_path / "out" / f"{line.id}.wav")[0] for line in (guided, plain)]
+    options = {"seed": guided.seed, "sampling": guided.sampling}
+    alone = untrained.generate("one", guidance={"text": "", "scale": 3}, **options)
+    np.testing.assert_allclose(made[0], alone.audio, atol=1e-5)
+    unguided = untrained.generate("one", **options)
+    assert not np.array_equal(alone.semantic, unguided.semantic)
+    assert "guidance" not in plain.content()  # and so the keys of earlier runs still hold
 
 
 def test_a_second_run_makes_what_is_missing_or_has_changed(tmp_path, untrained, lines):

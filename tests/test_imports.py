@@ -37,6 +37,7 @@ ROOMS = [
     "bark_jax.sources",
     "bark_jax.audio_files",
     "bark_jax.generation",
+    "bark_jax.guidance",
     "bark_jax.batching",
     "bark_jax.stages",
     "bark_jax.scoring",

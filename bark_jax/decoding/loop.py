@@ -13,7 +13,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from bark_jax.models.gpt import GPT, Cache
+from bark_jax.decoding.guidance import CausalModel
+from bark_jax.models.gpt import Cache
 from bark_jax.runtime.compiling import jit
 
 State = TypeVar("State")
@@ -42,7 +43,7 @@ class Context:
 
 
 def read_prompt(
-    model: GPT, x_BPD: jax.Array, length_B: jax.Array, slots: int
+    model: CausalModel, x_BPD: jax.Array, length_B: jax.Array, slots: int
 ) -> tuple[jax.Array, Context]:
     """Reads prompts of embeddings, padded on the right.
 
@@ -56,7 +57,9 @@ def read_prompt(
     return out_BD, Context(cache, visible_BM, length_B, jnp.int32(P), P)
 
 
-def read_token(model: GPT, token_B: jax.Array, context: Context) -> tuple[jax.Array, Context]:
+def read_token(
+    model: CausalModel, token_B: jax.Array, context: Context
+) -> tuple[jax.Array, Context]:
     """Feeds one token per row.
 
     Returns:

@@ -14,11 +14,10 @@ import numpy as np
 
 from bark_jax.config import BarkConfig, TokenLayout
 from bark_jax.decoding.cache_growth import cache_sizes, chunks, with_slots
+from bark_jax.decoding.guidance import CausalModel, Guide, bind_guided
 from bark_jax.decoding.loop import Context, jit_loop, read_prompt, read_token, repeat, round_up
 from bark_jax.decoding.noise import Noise
 from bark_jax.decoding.sampling import Filter, draw, filter_logits
-from bark_jax.models.binding import bind
-from bark_jax.models.gpt import GPT
 from bark_jax.params import Params
 from bark_jax.processors.context import DrawContext
 from bark_jax.runtime.compiling import jit
@@ -42,6 +41,7 @@ def generate_coarse(
     plans: Sequence[CoarsePlan],
     rows: Rows,
     noise: Noise,
+    guide: Guide | None = None,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -51,7 +51,8 @@ def generate_coarse(
     """Draws the coarse codes of every row.
 
     Args:
-      plans: one per row, from `coarse_plan.make_plan`.
+      plans: one per row, from `coarse_plan.make_plan`; with a `guide`, own and other conditions in
+        turns, of equally many tokens.
       rows: one value per row of each field of `CoarseSampling`.
       noise: of the draws; injected noise is (B, steps, codebook size).
       window: tokens between two moves of the context.
@@ -61,9 +62,10 @@ def generate_coarse(
     """
     by = Filter.of(rows)
     most = max(plan.n_tokens for plan in plans)
-    made_BN = np.zeros((len(plans), 0), np.int32)
+    n_conditions = 1 if guide is None else guide.n_conditions
+    made_BN = np.zeros((len(plans) // n_conditions, 0), np.int32)
     for n_done, n_steps in segments(plans, window):
-        ids_BP, length_B = contexts(plans, made_BN, n_done)
+        ids_BP, length_B = contexts(plans, made_BN.repeat(n_conditions, 0), n_done)
         new_BN = _run_segment(
             params,
             ids_BP,
@@ -74,13 +76,14 @@ def generate_coarse(
             n_steps,
             report,
             earlier(made_BN[:, :n_done], most) if by.steps else None,
+            guide,
             cfg=cfg,
             execution=execution,
         )
         made_BN = np.concatenate([made_BN[:, :n_done], new_BN], axis=1)
     return [
         unflatten(tokens_N[: plan.n_tokens], cfg.tokens)
-        for tokens_N, plan in zip(made_BN, plans, strict=True)
+        for tokens_N, plan in zip(made_BN, plans[::n_conditions], strict=True)
     ]
 
 
@@ -123,6 +126,7 @@ def _run_segment(
     n_steps: int,
     report: Callable[[int], None] | None,
     earlier_BN: np.ndarray | None,
+    guide: Guide | None,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -132,11 +136,12 @@ def _run_segment(
     B, P = ids_BP.shape
     first = jnp.int32(n_done)
     sizes = cache_sizes(B, P, n_steps, execution.platform)
-    state = begin(params, ids_BP, length_B, by, noise, first, earlier_BN, slots=sizes[0], **static)
+    traced = (earlier_BN, guide)
+    state = begin(params, ids_BP, length_B, by, noise, first, *traced, slots=sizes[0], **static)
     every = None if report is None else 32
     for until, slots in chunks(sizes, P, n_steps, every, execution.platform):
         state = dataclasses.replace(state, context=with_slots(state.context, slots))
-        state = advance(params, state, by, noise, first, jnp.int32(until), earlier_BN, **static)
+        state = advance(params, state, by, noise, first, jnp.int32(until), *traced, **static)
         if report is not None:
             jax.block_until_ready(state.n)
             report(n_done + until)
@@ -151,17 +156,18 @@ def _begin_fn(
     noise: Noise,
     first: jax.Array,
     earlier_BN: jax.Array | None = None,
+    guide: Guide | None = None,
     *,
     cfg: BarkConfig,
     execution: Execution,
     slots: int,
 ) -> State:
     """Reads the contexts and draws the next token of every row, which is number `first`."""
-    model = bind(GPT, cfg.coarse, execution, params=params)
+    model = bind_guided(cfg.coarse, execution, params, guide)
     ids_BP = split_rows(ids_BP)
     out_BD, context = read_prompt(model, model.embed(ids_BP), length_B, slots)
     # room for any segment, so that more of them share a program
-    tokens_BN = jnp.zeros((len(ids_BP), cfg.tokens.max_coarse_input), jnp.int32)
+    tokens_BN = jnp.zeros((len(by.temperature_B), cfg.tokens.max_coarse_input), jnp.int32)
     state = State(context, tokens_BN, jnp.int32(0))
     return _append(model, out_BD, state, by, noise, first, earlier_BN, cfg.tokens)
 
@@ -174,12 +180,13 @@ def _continue_fn(
     first: jax.Array,
     until: jax.Array,
     earlier_BN: jax.Array | None = None,
+    guide: Guide | None = None,
     *,
     cfg: BarkConfig,
     execution: Execution,
 ) -> State:
     """Continues drawing until every row has `until` new tokens."""
-    model = bind(GPT, cfg.coarse, execution, params=params)
+    model = bind_guided(cfg.coarse, execution, params, guide)
 
     def step(state: State) -> State:
         last_B = jax.lax.dynamic_index_in_dim(state.tokens_BN, state.n - 1, 1, keepdims=False)
@@ -195,7 +202,7 @@ advance = jit_loop(_continue_fn)
 
 
 def _append(
-    model: GPT,
+    model: CausalModel,
     out_BD: jax.Array,
     state: State,
     by: Filter,
@@ -211,7 +218,7 @@ def _append(
     """
     step = first + state.n
     offset = layout.coarse_offset(0) + step % layout.n_coarse_codebooks * layout.codebook_size
-    B, Q = len(out_BD), layout.n_coarse_codebooks
+    B, Q = len(state.tokens_BN), layout.n_coarse_codebooks
 
     def context() -> DrawContext:
         parts = [(earlier_BN, first), (state.tokens_BN, state.n)]

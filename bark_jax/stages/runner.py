@@ -24,9 +24,10 @@ from bark_jax.stages import fine as fine_stage
 from bark_jax.stages import semantic as semantic_stage
 from bark_jax.stages.coarse_plan import make_plan
 from bark_jax.stages.follow import rows_that_follow
+from bark_jax.stages.guided import guide_of, with_others
 from bark_jax.stages.semantic import SemanticResult
 from bark_jax.stages.semantic_stream import Request, stream_semantic
-from bark_jax.text import Tokenizer, encode_text
+from bark_jax.text import Tokenizer, encode_text, prompt_of
 
 Noise = Sequence[np.ndarray] | None  # injected, one array per row
 
@@ -57,20 +58,27 @@ class StageRunner:
         noise_B = noise_of(
             "semantic", batch.seeds, noise, (layout.semantic_vocab_size + 1,), limits
         )
-        prompts_BT = np.stack(self.prompts(batch))
-        with self._running("semantic", max(limits), progress) as run:
-            return run(semantic_stage.generate_semantic, prompts_BT, rows, noise_B)
+        prompts_BT = np.stack(self.prompts(with_others(batch, "semantic")))
+        with (
+            self._running("semantic", max(limits), progress) as run,
+            guide_of(batch, "semantic") as guide,
+        ):
+            return run(semantic_stage.generate_semantic, prompts_BT, rows, noise_B, guide)
 
     def semantic_stream(self, batch: Batch, n_rows: int) -> Iterator[tuple[int, SemanticResult]]:
         """Texts to semantic tokens: yields (row, result) as rows end; `n_rows` run at a time."""
         rows = self.semantic_sampling(batch)
+        prompts_BCT = np.stack(self.prompts(with_others(batch, "semantic")))
         requests = [
-            Request(prompt_T, {name: values[i] for name, values in rows.items()}, batch.seeds[i])
-            for i, prompt_T in enumerate(self.prompts(batch))
+            Request(ids_CT, {name: values[i] for name, values in rows.items()}, batch.seeds[i])
+            for i, ids_CT in enumerate(prompts_BCT.reshape(batch.n_rows, -1, prompts_BCT.shape[-1]))
         ]
-        with self.params["semantic"].on_device() as params:
+        with (
+            self.params["semantic"].on_device() as params,
+            guide_of(batch, "semantic") as guide,
+        ):
             ended = stream_semantic(
-                params, requests, n_rows, cfg=self.config, execution=self.execution
+                params, requests, n_rows, guide, cfg=self.config, execution=self.execution
             )
             while True:
                 with self._mesh_in_use():  # but not while the caller handles a row
@@ -90,24 +98,29 @@ class StageRunner:
         progress: bool = False,
     ) -> list[np.ndarray]:
         """Semantic tokens to coarse codes."""
-        layout = self.config.tokens
+        layout, read = self.config.tokens, with_others(batch, "coarse")
+        n_conditions = read.n_rows // batch.n_rows
         plans = [
             make_plan(
-                tokens,
+                semantic[i // n_conditions],
                 voice and (voice.semantic, voice.coarse),
                 layout,
                 max_history or layout.max_coarse_history,
             )
-            for tokens, voice in zip(semantic, batch.voices, strict=True)
+            for i, voice in enumerate(read.voices)
         ]
-        lengths = [plan.n_tokens for plan in plans]
+        lengths = [plan.n_tokens for plan in plans[::n_conditions]]
         noise_B = noise_of("coarse", batch.seeds, noise, (layout.codebook_size,), lengths)
-        with self._running("coarse", max(lengths), progress) as run:
+        with (
+            self._running("coarse", max(lengths), progress) as run,
+            guide_of(batch, "coarse") as guide,
+        ):
             return run(
                 coarse_stage.generate_coarse,
                 plans,
                 batch.sampling["coarse"],
                 noise_B,
+                guide,
                 window=window or layout.coarse_window,
             )
 
@@ -166,11 +179,13 @@ class StageRunner:
     def prompts(self, batch: Batch) -> list[np.ndarray]:
         """Ids of every row for the semantic model, see `stages.semantic.prompt`."""
         layout = self.config.tokens
+        texts = [
+            prompt_of([], layout) if text is None else encode_text(self.tokenizer, text, layout)
+            for text in batch.texts
+        ]
         return [
-            semantic_stage.prompt(
-                encode_text(self.tokenizer, text, layout), voice and voice.semantic, layout
-            )
-            for text, voice in zip(batch.texts, batch.voices, strict=True)
+            semantic_stage.prompt(text_T, voice and voice.semantic, layout)
+            for text_T, voice in zip(texts, batch.voices, strict=True)
         ]
 
     @contextmanager

@@ -15,11 +15,10 @@ import numpy as np
 
 from bark_jax.config import BarkConfig, TokenLayout
 from bark_jax.decoding.cache_growth import cache_sizes, chunks, with_slots
+from bark_jax.decoding.guidance import CausalModel, Guide, bind_guided
 from bark_jax.decoding.loop import Context, jit_loop, read_prompt, read_token, repeat
 from bark_jax.decoding.noise import Noise
 from bark_jax.decoding.sampling import Filter, draw, filter_logits, probability
-from bark_jax.models.binding import bind
-from bark_jax.models.gpt import GPT
 from bark_jax.params import Params
 from bark_jax.processors.context import DrawContext
 from bark_jax.runtime.compiling import jit
@@ -75,6 +74,7 @@ def generate_semantic(
     ids_BT: np.ndarray,
     rows: Rows,
     noise: Noise,
+    guide: Guide | None = None,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -83,7 +83,7 @@ def generate_semantic(
     """Draws semantic tokens for every row until each has ended.
 
     Args:
-      ids_BT: int32 prompts from `prompt`.
+      ids_BT: int32 prompts from `prompt`; with a `guide`, own and other conditions in turns.
       rows: one value per row of each field of `SemanticSampling`.
       noise: of the draws; injected noise is (B, steps, semantic vocabulary + 1).
       report: called with the number of steps done, every few steps.
@@ -94,10 +94,10 @@ def generate_semantic(
     platform = execution.platform
     sizes = cache_sizes(len(ids_BT), prompt, limit, platform)
     static = {"cfg": cfg, "execution": execution}
-    state = begin(params, jnp.asarray(ids_BT), by, ending, noise, slots=sizes[0], **static)
+    state = begin(params, jnp.asarray(ids_BT), by, ending, noise, guide, slots=sizes[0], **static)
     for until, slots in chunks(sizes, prompt, limit, None if report is None else 32, platform):
         state = dataclasses.replace(state, context=with_slots(state.context, slots))
-        state = advance(params, state, by, ending, noise, jnp.int32(until), **static)
+        state = advance(params, state, by, ending, noise, jnp.int32(until), guide, **static)
         if report is not None:
             report(until)
         if fetch(state.is_done(ending)).all():
@@ -161,17 +161,18 @@ def _begin_fn(
     by: Filter,
     ending: Ending,
     noise: Noise,
+    guide: Guide | None = None,
     *,
     cfg: BarkConfig,
     execution: Execution,
     slots: int,
 ) -> State:
     """Reads the prompts and draws the first token of every row."""
-    model = bind(GPT, cfg.semantic, execution, params=params)
+    model = bind_guided(cfg.semantic, execution, params, guide)
     x_BPD = model.embed_merged(split_rows(ids_BT), cfg.tokens.text_length)
-    B, P, _ = x_BPD.shape
-    length_B = jnp.full(B, P, jnp.int32)
+    length_B = jnp.full(len(x_BPD), x_BPD.shape[1], jnp.int32)
     out_BD, context = read_prompt(model, x_BPD, length_B, slots)
+    B = len(by.temperature_B)  # a guided row has two prompts
     none_B = jnp.zeros(B, jnp.int32)
     # room for any duration, so that all durations share a program
     tokens_BN = jnp.zeros((B, cfg.tokens.max_semantic_tokens), jnp.int32)
@@ -186,12 +187,13 @@ def _continue_fn(
     ending: Ending,
     noise: Noise,
     until: jax.Array,
+    guide: Guide | None = None,
     *,
     cfg: BarkConfig,
     execution: Execution,
 ) -> State:
     """Continues drawing until every row has ended or `until` draws have been made."""
-    model = bind(GPT, cfg.semantic, execution, params=params)
+    model = bind_guided(cfg.semantic, execution, params, guide)
 
     def step(state: State) -> State:
         last_B = jnp.take_along_axis(state.tokens_BN, (state.length_B - 1)[:, None], axis=1)
@@ -211,7 +213,7 @@ advance = jit_loop(_continue_fn)
 
 
 def _append(
-    model: GPT,
+    model: CausalModel,
     out_BD: jax.Array,
     state: State,
     by: Filter,

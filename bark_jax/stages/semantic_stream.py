@@ -14,6 +14,7 @@ import numpy as np
 
 from bark_jax.config import BarkConfig
 from bark_jax.decoding.cache_growth import cache_sizes, grow, most_draws, with_slots
+from bark_jax.decoding.guidance import Guide
 from bark_jax.decoding.noise import KeyNoise
 from bark_jax.decoding.sampling import Filter
 from bark_jax.params import Params
@@ -37,7 +38,7 @@ STEPS_BETWEEN_LOOKS = 32  # draws between the host's checks for ended rows
 class Request:
     """One row to be generated."""
 
-    ids_T: np.ndarray  # from `semantic.prompt`
+    ids_CT: np.ndarray  # from `semantic.prompt`, of each of its conditions
     sampling: dict[str, Any]  # one value of each field of `SemanticSampling`
     seed: int
 
@@ -46,6 +47,7 @@ def stream_semantic(
     params: Params,
     requests: Sequence[Request],
     n_rows: int,
+    guide: Guide | None = None,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -54,12 +56,15 @@ def stream_semantic(
     """Yields (index, result) of every request as it ends; `n_rows` run at a time.
 
     A row gives the same tokens as alone.
+
+    Args:
+      guide: of all requests.
     """
     static = {"cfg": cfg, "execution": execution}
     platform = execution.platform
     n_rows = min(n_rows, len(requests))
     prompt, limit = prompt_slots(cfg.tokens), cfg.tokens.max_semantic_tokens
-    sizes = cache_sizes(n_rows, prompt, limit, platform)
+    sizes = cache_sizes(n_rows * len(requests[0].ids_CT), prompt, limit, platform)
     waiting = iter(range(n_rows, len(requests)))
     slots: list[int | None] = list(range(n_rows))  # of the batch: the request in each row
     drawn = [1] * n_rows  # upper bound on the tokens that it has drawn
@@ -70,13 +75,14 @@ def stream_semantic(
     # of all requests, so that rows that come later find their processors in the same programs
     all_by = Filter.of(columns(requests))
 
-    def traced(indices: Sequence[int]) -> tuple[Filter, Ending, KeyNoise]:
+    def traced(indices: Sequence[int]) -> tuple[Filter, Ending, KeyNoise, Guide | None]:
         taken = [requests[i] for i in indices]
         noise = KeyNoise.of([r.seed for r in taken], "semantic")
-        return all_by.take(indices), Ending.of(columns(taken), cfg.tokens), noise
+        own = guide and guide.take(np.asarray(indices))
+        return all_by.take(indices), Ending.of(columns(taken), cfg.tokens), noise, own
 
     def start(indices: Sequence[int]) -> State:
-        ids_BT = jnp.asarray(np.stack([requests[i].ids_T for i in indices]))
+        ids_BT = jnp.asarray(np.concatenate([requests[i].ids_CT for i in indices]))
         return begin(params, ids_BT, *traced(indices), slots=sizes[0], **static)
 
     # An empty slot keeps the values of its last request, whose row has ended.
@@ -84,14 +90,14 @@ def stream_semantic(
     state = start(last)
     n_ended = 0
     while any(index is not None for index in slots):
-        by, ending, noise = traced(last)
+        by, ending, noise, own = traced(last)
         drawn = [n + STEPS_BETWEEN_LOOKS for n in drawn]
         most = max(n for n, index in zip(drawn, slots, strict=True) if index is not None)
         fitting = (size for size in sizes if most_draws(size, prompt, platform) >= most)
         context = with_slots(state.context, next(fitting, sizes[-1]))
         state = dataclasses.replace(state, context=context)
         until = state.n + STEPS_BETWEEN_LOOKS
-        state = advance(params, state, by, ending, noise, until, **static)
+        state = advance(params, state, by, ending, noise, until, own, **static)
         is_done_B = fetch(state.is_done(ending))
         free = [row for row, index in enumerate(slots) if index is not None and is_done_B[row]]
         if not free:
@@ -117,7 +123,10 @@ def stream_semantic(
 
 
 def _fill_slots_fn(state: State, newcomers: State, rows_B: jax.Array) -> State:
-    """Puts the newcomers into the given rows. Values that all rows share stay."""
+    """Puts the newcomers into the given rows. Values that all rows share stay.
+
+    Of a guided row, arrays of the context hold one row for each of its conditions.
+    """
     context = grow(newcomers.context, state.context.slots)
     caches = zip(context.cache, state.context.cache, strict=True)
     cache = tuple(new.laid_out_like(old) for new, old in caches)
@@ -125,7 +134,12 @@ def _fill_slots_fn(state: State, newcomers: State, rows_B: jax.Array) -> State:
     newcomers = dataclasses.replace(newcomers, context=context)
 
     def put(old: jax.Array, new: jax.Array) -> jax.Array:
-        return old if old.ndim == 0 else old.at[rows_B].set(new)
+        if old.ndim == 0:
+            return old
+        n, at = len(old) // len(state.length_B), rows_B
+        if n > 1:
+            at = (n * rows_B[:, None] + jnp.arange(n)[None]).ravel()
+        return old.at[at].set(new)
 
     return jax.tree.map(put, state, newcomers)
 

@@ -16,7 +16,11 @@ def generate_one(load: Load, point: PointSettings) -> tuple[Bark, Generation]:
     """A batch of one row."""
     bark = load(point.model)
     made = bark.generate(
-        point.text, voice=point.voice, seed=point.seed, sampling=point.sampling_values()
+        point.text,
+        voice=point.voice,
+        seed=point.seed,
+        sampling=point.sampling_values(),
+        guidance=point.guidance or None,
     )
     assert isinstance(made, Generation)  # no argument is a list
     return bark, made
@@ -71,6 +75,7 @@ def _generate_group(
         voice=[points[index].voice for index in sound],
         seed=[points[index].seed for index in sound],
         sampling=sampling,
+        guidance=[points[index].guidance or None for index in sound],
         batch_rows=batch_rows,
     )
     for row, made in rows:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bark_jax.config import DTYPES
+from bark_jax.guidance import others_of
 from bark_jax.sampling_config import SamplingConfig, recorded
 from bark_jax.tracking import TrackingSettings
 
@@ -75,6 +76,7 @@ class PointSettings:
     voices: VoiceSettings = VoiceSettings()
     seed: int = 0
     sampling: dict[str, Any] = dataclasses.field(default_factory=dict)
+    guidance: dict[str, Any] = dataclasses.field(default_factory=dict)  # {}: none
     metrics: MetricsSettings = MetricsSettings()
     tracking: SweepTrackingSettings = SweepTrackingSettings()
 
@@ -89,6 +91,7 @@ class PointSettings:
         if self.voice is not None and not isinstance(self.voice, str):
             raise ValueError(f"voices.name={self.voice!r} is neither null, a name nor a path")
         self.sampling_values()
+        others_of(self.guidance or None, 1)
 
     @property
     def text(self) -> str:
@@ -113,6 +116,8 @@ class PointSettings:
             "sampling": recorded(self.sampling_values()),
             "metrics": self.metrics.asked(),
         }
+        if self.guidance:  # as keys of earlier results lack it
+            content["guidance"] = _canonical(self.guidance)
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         return digest.hexdigest()[:KEY_LENGTH]
 
@@ -128,6 +133,7 @@ class PointSettings:
             "voices.name": self.voice,
             "seed": self.seed,
             **{f"sampling.{name}": value for name, value in _flatten(values)},
+            **{f"guidance.{name}": value for name, value in self.guidance.items()},
             **{f"model.{k}": v for k, v in dataclasses.asdict(self.model).items()},
         }
 

@@ -38,6 +38,7 @@ def model(tmp_path):
         {"sampling": {"coarse": {"top_k": 5}}},
         {"model": {"source": "nano", "dtype": "bfloat16"}},
         {"metrics": {"entropy": True}},
+        {"guidance": {"text": "", "scale": 1.5}},
     ],
 )
 def test_the_key_changes_with_what_changes_the_results(changes):
@@ -215,5 +216,5 @@ def test_write_json_leaves_the_old_file_when_it_fails(tmp_path):
 def test_every_setting_of_a_point_is_hashed_or_left_out_on_purpose():
     """A new field changes results or it does not: `key` must know which."""
     fields = {field.name for field in dataclasses.fields(PointSettings)}
-    hashed = {"model", "prompts", "voices", "seed", "sampling", "metrics"}
+    hashed = {"model", "prompts", "voices", "seed", "sampling", "guidance", "metrics"}
     assert fields == hashed | {"tracking"}
