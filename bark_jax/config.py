@@ -18,6 +18,7 @@ from bark_jax.numbers import as_whole, is_finite, is_whole, plain, shown
 from bark_jax.schema import Between, Few, Id, Rate, Size, check_fields
 
 DTYPES = ("float32", "bfloat16")  # number formats that a user may choose
+WEIGHTS = (*DTYPES, "int8")  # those of the matrices of linear layers
 
 FRACTION = re.compile(r"\d{1,20}(\.\d{1,20}|/\d{1,20})?", re.ASCII)
 T = TypeVar("T")
@@ -28,6 +29,27 @@ LATER = MappingProxyType({"later": True})
 STAGES = ("semantic", "coarse", "fine", "codec")
 CODECS = ("seanet", "source_filter")
 TRANSFORMERS = STAGES[:3]  # the stages that sample tokens
+
+
+def weights_by_stage(weights: str | Mapping[str, str] | None) -> dict[str, str]:
+    """The number format of each transformer's matrices, where it is given; see `WEIGHTS`.
+
+    Args:
+      weights: one for all three transformers, or some of them by stage.
+    Raises:
+      ValueError: an unknown format, or another stage.
+    """
+    if isinstance(weights, str):
+        weights = {str(stage): weights for stage in TRANSFORMERS}
+    formats = dict(weights or {})
+    for stage, format in formats.items():
+        if stage not in TRANSFORMERS:
+            raise ValueError(f"weights has the stage {shown(stage)}, want some of {TRANSFORMERS}")
+        if format not in WEIGHTS:
+            raise ValueError(
+                f"weights of the {stage} stage: {shown(format)}, want one of {WEIGHTS}"
+            )
+    return formats
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,12 @@ import jax
 from jax.sharding import Mesh
 
 from bark_jax import checkpoint
-from bark_jax.config import STAGES
+from bark_jax.config import STAGES, weights_by_stage
+from bark_jax.kernels.native import why_missing
+from bark_jax.quantization import quantize
 from bark_jax.runtime.execution import DTypes, Execution
 from bark_jax.runtime.forks import check_not_forked
+from bark_jax.runtime.notices import warn
 from bark_jax.runtime.placement import StageParams
 from bark_jax.runtime.sharding import checked_mesh, sharding_of
 from bark_jax.sources.description import Description, Source, describe
@@ -21,6 +24,7 @@ def load(
     source: Source | Mapping[str, Source] | Description,
     *,
     dtype: str | DTypes | None,
+    weights: str | Mapping[str, str] | None,
     revision: str | None,
     local_files_only: bool,
     mesh: Mesh | None,
@@ -35,6 +39,8 @@ def load(
     if mesh is not None:
         mesh = checked_mesh(mesh)
     execution = Execution.here(dtype, mesh)
+    formats = weights_by_stage(weights)
+    _say_without_kernels(formats, execution)
     place = None if mesh is None else functools.partial(sharding_of, mesh)
 
     def params_of(stage: str) -> StageParams:
@@ -43,16 +49,25 @@ def load(
         read = functools.partial(
             checkpoint.load_stage, model.folders[stage], stage, stored, place, check_hashes
         )
-        return StageParams(read, offload)
+        if stage not in formats:
+            return StageParams(read, offload)
+        return StageParams(lambda: quantize(read(), formats[stage]), offload)
 
     params = {stage: params_of(stage) for stage in STAGES}
     made_by = {
         **model.origin,
         "dtype": execution.dtypes.params,
+        **({"weights": formats} if formats else {}),
         "platform": execution.platform.name,
         "jax": jax.__version__,
     }
-    return (
-        StageRunner(model.config, params, model.tokenizer, execution, mesh, made_by, model.phones),
-        model.voices,
+    runner = StageRunner(
+        model.config, params, model.tokenizer, execution, mesh, formats, made_by, model.phones
     )
+    return runner, model.voices
+
+
+def _say_without_kernels(formats: Mapping[str, str], execution: Execution) -> None:
+    """Warns where fewer bytes will not be faster."""
+    if formats.keys() and execution.platform.name == "cpu" and (why := why_missing()):
+        warn(f"weights={dict(formats)} saves memory here, but no time: {why}")

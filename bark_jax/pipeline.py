@@ -63,6 +63,7 @@ class Bark:
         source: Source | Mapping[str, Source] | Description = "nano",
         *,
         dtype: str | DTypes | None = None,
+        weights: str | Mapping[str, str] | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
         mesh: Mesh | None = None,
@@ -79,6 +80,9 @@ class Bark:
             come from its "semantic" model. Or what `sources.description.describe` has found.
           dtype: "float32", "bfloat16" or a `DTypes`; None is float32 on CPU, else bfloat16. The
             codec is always float32.
+          weights: "int8" or "bfloat16": the matrices of the three transformers in fewer bytes, for
+            faster decoding and less memory; their values change a little (docs/performance.md). By
+            stage: {"semantic": "int8", …}. None: as `dtype`.
           revision: branch, tag or commit of the hub repository.
           local_files_only: never ask the hub.
           mesh: spread over the devices of a mesh: rows of a batch over its axis "data", weights
@@ -89,13 +93,15 @@ class Bark:
             reading; see docs/conversion.md.
         Raises:
           OSError: a model is not found or cannot be fetched; says what to do.
-          ValueError: a damaged model, an unknown dtype, or stages that do not fit together.
+          ValueError: a damaged model, an unknown dtype or format of weights, or stages that do not
+            fit together.
         """
         enable_cache()
         return cls(
             *load(
                 source,
                 dtype=dtype,
+                weights=weights,
                 revision=revision,
                 local_files_only=local_files_only,
                 mesh=mesh,

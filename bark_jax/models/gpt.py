@@ -113,7 +113,4 @@ class GPT(nnx.Module):
         self, x_BD: jax.Array, first: jax.Array | int = 0, count: int | None = None
     ) -> jax.Array:
         """Logits (B, count) of `count` ids from `first` on (all without `count`), float32."""
-        weight_VD = self.lm_head.weight[...]
-        if count is not None:
-            weight_VD = jax.lax.dynamic_slice_in_dim(weight_VD, first, count)
-        return self.execution.linear(x_BD, weight_VD)
+        return self.lm_head(x_BD, first, count)

@@ -32,14 +32,29 @@ class Linear(nnx.Module):
     def __init__(
         self, n_in: int, n_out: int, bias: bool, execution: Execution, *, rngs: nnx.Rngs
     ) -> None:
-        init, dtype = nnx.initializers.normal(0.02), execution.dtypes.params
+        init, dtypes = nnx.initializers.normal(0.02), execution.dtypes
+        is_int8 = dtypes.weights == "int8"  # then made by `quantization`, not drawn
         self.execution = execution
-        self.weight = nnx.Param(init(rngs.params(), (n_out, n_in), dtype))
-        self.bias = nnx.Param(jnp.zeros(n_out, dtype)) if bias else None
+        self.weight = nnx.Param(
+            jnp.zeros((n_out, n_in), jnp.int8)
+            if is_int8
+            else init(rngs.params(), (n_out, n_in), dtypes.weights or dtypes.params)
+        )
+        self.scale = nnx.Param(jnp.ones(n_out, jnp.float32)) if is_int8 else None
+        self.bias = nnx.Param(jnp.zeros(n_out, dtypes.params)) if bias else None
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        y = self.execution.linear(x, self.weight[...])
-        return y if self.bias is None else y + _last_axis(self.bias[...], y)
+    def __call__(
+        self, x: jax.Array, first: jax.Array | int = 0, count: int | None = None
+    ) -> jax.Array:
+        """(…, count) of x (…, I): `count` outputs from `first` on, all without `count`."""
+
+        def part(z_O: jax.Array) -> jax.Array:
+            return z_O if count is None else jax.lax.dynamic_slice_in_dim(z_O, first, count)
+
+        y = self.execution.linear(x, part(self.weight[...]))
+        if self.scale is not None:
+            y = y * _last_axis(part(self.scale[...]), y)
+        return y if self.bias is None else y + _last_axis(part(self.bias[...]), y)
 
 
 class Embedding(nnx.Module):

@@ -9,11 +9,13 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from bark_jax.config import DTYPES
+from bark_jax.config import DTYPES, WEIGHTS
 from bark_jax.formulations.cpu import Cpu
+from bark_jax.formulations.cpu_kernels import CpuKernels
 from bark_jax.formulations.interface import Formulation, LayerCache
 from bark_jax.formulations.reference import Reference
 from bark_jax.formulations.tpu import Tpu
+from bark_jax.kernels.native import why_missing
 from bark_jax.runtime.platforms import PLATFORMS, Platform, platform_of
 from bark_jax.runtime.sharding import MODEL
 
@@ -24,6 +26,7 @@ class DTypes:
 
     Attributes:
       params: of parameters at rest.
+      weights: of the matrices of linear layers at rest, "int8" as well; None: as `params`.
       compute: of the inputs of matrix products; results are float32.
       cache: of keys and values.
     """
@@ -31,6 +34,7 @@ class DTypes:
     params: str = "float32"
     compute: str = "float32"
     cache: str = "float32"
+    weights: str | None = None
 
     @classmethod
     def all(cls, dtype: str) -> "DTypes":
@@ -40,8 +44,9 @@ class DTypes:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value not in DTYPES:
-                raise ValueError(f"dtype {field.name}={value!r} is not one of {DTYPES}")
+            allowed = (None, *WEIGHTS) if field.name == "weights" else DTYPES
+            if value not in allowed:
+                raise ValueError(f"dtype {field.name}={value!r} is not one of {allowed}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,7 +69,7 @@ class Execution:
         """
         if platform not in PLATFORMS:
             raise ValueError(f"platform={platform!r} is not one of {tuple(PLATFORMS)}")
-        return cls._choose(platform, dtype, splits_weights=False)
+        return cls._choose(platform, dtype)
 
     @classmethod
     def here(cls, dtype: "str | DTypes | None" = None, mesh: Mesh | None = None) -> "Execution":
@@ -76,13 +81,14 @@ class Execution:
           ValueError: an unknown dtype.
         """
         if mesh is None:
-            return cls._choose(jax.default_backend(), dtype, splits_weights=False)
+            return cls._choose(jax.default_backend(), dtype)
         splits_weights = dict(mesh.shape).get(MODEL, 1) > 1
-        return cls._choose(mesh.devices.flat[0].platform, dtype, splits_weights)
+        formulation = Cpu(single_row_parts=1 if splits_weights else Cpu.single_row_parts)
+        return cls._choose(mesh.devices.flat[0].platform, dtype, formulation)
 
     @classmethod
     def _choose(
-        cls, platform: str, dtype: "str | DTypes | None", splits_weights: bool
+        cls, platform: str, dtype: "str | DTypes | None", on_cpu: Formulation | None = None
     ) -> "Execution":
         found = platform_of(platform)
         dtype = found.dtype if dtype is None else dtype
@@ -91,8 +97,15 @@ class Execution:
         if platform == "tpu":
             formulation = Tpu()
         elif platform == "cpu":
-            formulation = Cpu(single_row_parts=1) if splits_weights else Cpu()
+            can_use = dtypes.compute == "float32" and why_missing() is None
+            formulation = on_cpu or (CpuKernels() if can_use else Cpu())
         return cls(dtypes=dtypes, platform=found, formulation=formulation)
+
+    def with_weights(self, weights: str | None) -> "Execution":
+        """The same, with the matrices of linear layers in another format; None changes nothing."""
+        if weights is None:
+            return self
+        return dataclasses.replace(self, dtypes=dataclasses.replace(self.dtypes, weights=weights))
 
     def for_training(self) -> "Execution":
         """The same, with parameters in float32: only products use the compute format."""

@@ -143,7 +143,9 @@ class Scoring:
             return []
         prompts = self.runner.prompts(self.drawn)
         with self.runner.on_device("semantic") as params:
-            return score_semantic(params, prompts, tokens, self._rule("semantic"), **self._static())
+            return score_semantic(
+                params, prompts, tokens, self._rule("semantic"), **self._static("semantic")
+            )
 
     def coarse(self) -> list[Marks]:
         """Marks (Q T,), codebooks taking turns."""
@@ -159,7 +161,9 @@ class Scoring:
             for row, voice in zip(tokens, voices, strict=True)
         ]
         with self.runner.on_device("coarse") as params:
-            return score_coarse(params, plans, codes, self._rule("coarse"), **self._static())
+            return score_coarse(
+                params, plans, codes, self._rule("coarse"), **self._static("coarse")
+            )
 
     def fine(self) -> list[Marks]:
         """Marks (Q, T)."""
@@ -176,7 +180,7 @@ class Scoring:
                 self.under.sampling["fine"]["temperature"],
                 n_given=self.runner.config.tokens.n_coarse_codebooks,
                 is_processed=self.under is self.drawn,
-                **self._static(),
+                **self._static("fine"),
             )
 
     def _rule(self, stage: str) -> Rule:
@@ -184,10 +188,10 @@ class Scoring:
         may_end = values.get("allow_early_stop", [True] * len(self.rows))
         return Rule(Filter.of(values), np.array(may_end))  # pyright: ignore[reportArgumentType]
 
-    def _static(self) -> dict[str, Any]:
+    def _static(self, stage: str) -> dict[str, Any]:
         return {
             "cfg": self.runner.config,
-            "execution": self.runner.execution,
+            "execution": self.runner.execution_of(stage),
             "with_logits": "logits" in self.details,
         }
 

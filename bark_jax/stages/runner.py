@@ -41,8 +41,13 @@ class StageRunner:
     tokenizer: Tokenizer
     execution: Execution
     mesh: Mesh | None
+    weights: Mapping[str, str] = dataclasses.field(default_factory=dict)  # formats by stage
     origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of the model; plain data
     phones: Sequence[str] = ()  # what semantic tokens are thirds of, such as "rms/aa"
+
+    def execution_of(self, stage: str) -> Execution:
+        """How a stage computes: like all others, with weights in a format of its own."""
+        return self.execution.with_weights(self.weights.get(stage))
 
     @property
     def is_offloaded(self) -> bool:
@@ -78,7 +83,12 @@ class StageRunner:
             guide_of(batch, "semantic") as guide,
         ):
             ended = stream_semantic(
-                params, requests, n_rows, guide, cfg=self.config, execution=self.execution
+                params,
+                requests,
+                n_rows,
+                guide,
+                cfg=self.config,
+                execution=self.execution_of("semantic"),
             )
             while True:
                 with self._mesh_in_use():  # but not while the caller handles a row
@@ -207,7 +217,7 @@ class StageRunner:
                     params,
                     *args,
                     cfg=self.config,
-                    execution=self.execution,
+                    execution=self.execution_of(stage),
                     report=report,
                     **kwargs,
                 )

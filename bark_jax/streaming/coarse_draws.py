@@ -88,7 +88,7 @@ class CoarseDraws:
         plan = self._plan(semantic) if is_end else self._endless(semantic)
         if self.n_done >= plan.n_tokens:
             return
-        static = {"cfg": self._runner.config, "execution": self._runner.execution}
+        static = {"cfg": self._runner.config, "execution": self._runner.execution_of("coarse")}
         with self._runner.on_device("coarse") as params:
             state = self._state
             if state is None or self.n_done >= self._end:

@@ -71,7 +71,7 @@ class FineFrames:
                 jnp.int32(index),
                 Processing.of(self._steps, [0], first_1),
                 cfg=self._runner.config,
-                execution=self._runner.execution,
+                execution=self._runner.execution_of("fine"),
             )
             return fetch(codes_1TQ)[0, window.n_seen :]
 

@@ -47,7 +47,7 @@ class SemanticDraws:
         if self.is_end or until <= len(self.tokens):
             return
         traced = (self._by, self._ending, self._noise)
-        static = {"cfg": self._runner.config, "execution": self._runner.execution}
+        static = {"cfg": self._runner.config, "execution": self._runner.execution_of("semantic")}
         with self._runner.on_device("semantic") as params:
             state = self._begin(params, static) if self._state is None else self._state
             state = advance(params, state, *traced, jnp.int32(until), **static)

@@ -10,6 +10,7 @@ import pytest
 
 from bark_jax.decoding.loop import read_prompt, read_token
 from bark_jax.formulations.cpu import Cpu
+from bark_jax.formulations.cpu_kernels import CpuKernels
 from bark_jax.formulations.reference import Reference
 from bark_jax.formulations.tpu import Tpu
 from bark_jax.models.binding import bind
@@ -19,7 +20,7 @@ from tests import tiny
 CFG = tiny.CONFIG.coarse
 PARAMS = tiny.stage_params("coarse")
 LENGTHS = (9, 4, 6)
-FORMULATIONS = [Reference(), Cpu(), Cpu(least_separate_heads=1), Tpu()]
+FORMULATIONS = [Reference(), Cpu(), Cpu(least_separate_heads=1), Tpu(), CpuKernels()]
 IDS_BT = np.random.default_rng(1).integers(0, CFG.input_vocab_size, (3, 16))
 
 

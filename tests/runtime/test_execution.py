@@ -5,6 +5,7 @@ import pytest
 from jax.sharding import AxisType
 
 from bark_jax.formulations.cpu import Cpu
+from bark_jax.formulations.cpu_kernels import CpuKernels
 from bark_jax.formulations.reference import Reference
 from bark_jax.formulations.tpu import Tpu
 from bark_jax.runtime.execution import DTypes, Execution
@@ -13,7 +14,11 @@ from bark_jax.runtime.platforms import GPU, PLATFORMS, platform_of
 
 @pytest.mark.parametrize(
     "platform, dtype, formulation",
-    [("cpu", "float32", Cpu()), ("gpu", "bfloat16", Reference()), ("tpu", "bfloat16", Tpu())],
+    [
+        ("cpu", "float32", CpuKernels()),
+        ("gpu", "bfloat16", Reference()),
+        ("tpu", "bfloat16", Tpu()),
+    ],
 )
 def test_each_platform_has_its_choices(platform, dtype, formulation):
     execution = Execution.on(platform)

@@ -1,0 +1,72 @@
+"""The formulation for CPUs where the kernels of `bark_jax.kernels` are built, in float32.
+
+Products of few rows with int8 or bfloat16 weights, and attention to the cache. Everything else is
+`cpu.Cpu`, which also has all of it without kernels.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from bark_jax.formulations.cpu import Cpu
+from bark_jax.kernels import native
+
+
+@flax.struct.dataclass
+class SlotsThenHeadCache:
+    """Keys and values (B, H, M, K): the slots of a head are one piece of memory, read in order."""
+
+    k_BHMK: jax.Array
+    v_BHMK: jax.Array
+
+    def along_slots(self, change: Callable[[jax.Array, int], jax.Array]) -> "SlotsThenHeadCache":
+        return jax.tree.map(lambda z_BHMK: change(z_BHMK, 2), self)
+
+    def laid_out_like(self, other: "SlotsThenHeadCache") -> "SlotsThenHeadCache":
+        return self
+
+
+@dataclasses.dataclass(frozen=True)
+class CpuKernels:
+    """See the module."""
+
+    cpu: Cpu = dataclasses.field(default_factory=Cpu)  # for everything else
+    most_kernel_rows: int = 64  # of a product; from some 30 on they take as long as XLA's float32
+
+    def linear(self, x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
+        n_rows = x.size // x.shape[-1]
+        if weight_OI.dtype.name not in native.LINEAR or n_rows > self.most_kernel_rows:
+            return self.cpu.linear(x, weight_OI, dtype)
+        y_NO = native.linear(x.reshape(n_rows, -1), weight_OI)
+        return y_NO.reshape(*x.shape[:-1], -1)
+
+    def attend_sequence(
+        self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, is_causal: bool, dtype: str
+    ) -> jax.Array:
+        return self.cpu.attend_sequence(q_BTHK, k_BTHK, v_BTHK, is_causal, dtype)
+
+    def cache_of_prompt(
+        self, k_BPHK: jax.Array, v_BPHK: jax.Array, slots: int, dtype: str
+    ) -> SlotsThenHeadCache:
+        def place(z_BPHK: jax.Array) -> jax.Array:
+            z_BHPK = z_BPHK.astype(dtype).transpose(0, 2, 1, 3)
+            return jnp.pad(z_BHPK, ((0, 0), (0, 0), (0, slots - z_BPHK.shape[1]), (0, 0)))
+
+        return SlotsThenHeadCache(place(k_BPHK), place(v_BPHK))
+
+    def attend_cache(
+        self,
+        q_B1HK: jax.Array,
+        k_B1HK: jax.Array,
+        v_B1HK: jax.Array,
+        cache: SlotsThenHeadCache,
+        visible_BM: jax.Array,
+        slot: jax.Array,
+        dtype: str,
+    ) -> tuple[jax.Array, SlotsThenHeadCache]:
+        new = (q_B1HK[:, 0], k_B1HK[:, 0], v_B1HK[:, 0])
+        mixed_BHK, *caches = native.attend(*new, cache.k_BHMK, cache.v_BHMK, visible_BM, slot)
+        return mixed_BHK[:, None], SlotsThenHeadCache(*caches)

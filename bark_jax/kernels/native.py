@@ -1,0 +1,69 @@
+"""Loads the compiled kernels and makes them known to XLA."""
+
+import ctypes
+import functools
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+# Number format -> the handler in handlers.cc. A handler that comes to compute something else gets
+# another name: programs in the compile cache know it by its name alone.
+LINEAR = {"int8": "bark_jax_linear_int8", "bfloat16": "bark_jax_linear_bfloat16"}  # of weights
+ATTEND = {"float32": "bark_jax_attend_float32", "bfloat16": "bark_jax_attend_bfloat16"}  # of caches
+
+
+@functools.cache
+def why_missing() -> str | None:
+    """Why there are no kernels, in words; None if they are ready for use."""
+    found = importlib.util.find_spec("bark_jax.kernels._handlers")
+    if found is None or found.origin is None:
+        return "its kernels were not built, for which installing needs a C++ compiler"
+    try:
+        library = ctypes.CDLL(found.origin)
+        for name in (*LINEAR.values(), *ATTEND.values()):
+            handler = jax.ffi.pycapsule(getattr(library, name))
+            jax.ffi.register_ffi_target(name, handler, platform="cpu")
+    except (OSError, AttributeError, RuntimeError) as error:  # of another machine, or another JAX
+        return f"its kernels cannot be loaded: {error}"
+    return None
+
+
+def linear(x_NI: jax.Array, weight_OI: jax.Array) -> jax.Array:
+    """`x @ weight.T` (N, O) of float32 x and a weight in one of the formats of `LINEAR`.
+
+    The weights are widened to float32, in registers; a row's result is the same in any batch.
+    """
+    made = jax.ShapeDtypeStruct((len(x_NI), len(weight_OI)), jnp.float32)
+    return _call(LINEAR[weight_OI.dtype.name], made)(x_NI, weight_OI)
+
+
+def attend(
+    q_BHK: jax.Array,
+    k_BHK: jax.Array,
+    v_BHK: jax.Array,
+    cache_k_BHMK: jax.Array,
+    cache_v_BHMK: jax.Array,
+    visible_BM: jax.Array,
+    slot: jax.Array,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Attention of one new position of every row to its visible slots and to itself.
+
+    Only visible slots are read. Everything is float32 but the cache, in one of the formats of
+    `ATTEND`, which is changed in place.
+
+    Returns:
+      The mixed values (B, H, K), and the caches with the new position in `slot`.
+    """
+    made = [jax.ShapeDtypeStruct(z.shape, z.dtype) for z in (q_BHK, cache_k_BHMK, cache_v_BHMK)]
+    call = _call(ATTEND[cache_k_BHMK.dtype.name], made, input_output_aliases={3: 1, 4: 2})
+    mixed_BHK, *caches = call(q_BHK, k_BHK, v_BHK, cache_k_BHMK, cache_v_BHMK, visible_BM, slot)
+    return mixed_BHK, caches[0], caches[1]
+
+
+def _call(name: str, made: Any, **options: Any) -> Callable[..., Any]:
+    if why := why_missing():
+        raise RuntimeError(f"bark_jax cannot compute this here: {why}")
+    return jax.ffi.ffi_call(name, made, vmap_method="sequential", **options)
