@@ -8,7 +8,7 @@ from typing import Any
 from bark_jax.config import from_dict
 from bark_jax.numbers import Allowed, check_allowed, is_finite, plain, shown
 from bark_jax.sampling_config import PerRow, rows_of
-from bark_jax.voices import voice_name
+from bark_jax.voices import UNNAMED, voice_name
 
 SCALE: Allowed = ("a number in -1000 … 1000", lambda v: is_finite(v) and abs(v) <= 1000)
 
@@ -84,6 +84,20 @@ class Other:
             return False
         is_other_text = self.text is not SAME and stage == "semantic"
         return is_other_text or self.voice is not SAME or self.model is not None
+
+
+def recorded_guidance(settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What `Batch.settings` recorded of a row, as plain data for `Guidance.of`.
+
+    Raises:
+      ValueError: it was given as an object, of which the record keeps only the name.
+    """
+    record = settings.get("guidance")
+    if record is not None and "model" in record:
+        raise ValueError("it was guided by a second model, of which only the name is recorded")
+    if record is not None and record.get("voice") in UNNAMED:
+        raise ValueError(f"it was guided by a voice without a name, a {record['voice']}")
+    return record
 
 
 def guidance_lengths(guidance: Any) -> dict[str, int]:

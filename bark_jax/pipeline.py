@@ -13,6 +13,7 @@ from bark_jax.config import TRANSFORMERS, BarkConfig
 from bark_jax.evaluation.judges import Judge, get_judge
 from bark_jax.generation import Generation
 from bark_jax.guidance import Guidance
+from bark_jax.infilling import infilling
 from bark_jax.loading import load
 from bark_jax.long.guards import Recognizer
 from bark_jax.long.reading import Document
@@ -600,6 +601,65 @@ class Bark:
         under = batch if as_drawn else at_temperatures(batch, temperatures)
         made = Scoring(self.runner, rows, batch, under, details).scores()
         return made if is_list else made[0]
+
+    @overload
+    def infill(
+        self,
+        generation: Generation,
+        start_s: float,
+        end_s: float,
+        *,
+        text: str | None = None,
+        voice: Any = None,
+        seed: int | None = None,
+        progress: bool = False,
+    ) -> Generation: ...
+    @overload
+    def infill(
+        self,
+        generation: Sequence[Generation],
+        start_s: float | Sequence[float],
+        end_s: float | Sequence[float],
+        *,
+        text: str | Sequence[str] | None = None,
+        voice: Any = None,
+        seed: int | Sequence[int] | None = None,
+        progress: bool = False,
+    ) -> list[Generation]: ...
+    def infill(
+        self,
+        generation: Any,
+        start_s: Any,
+        end_s: Any,
+        *,
+        text: Any = None,
+        voice: Any = None,
+        seed: Any = None,
+        progress: bool = False,
+    ) -> Generation | list[Generation]:
+        """Makes a part of a generation again and keeps the rest.
+
+        All tokens outside the part are those of the generation, in every stage; the number of
+        tokens stays. What the tokens before it say is continued, what follows is kept whatever the
+        part has become. See docs/sampling.md for how equal the audio is.
+
+        Args:
+          generation: from `generate`, with the values that it was made with; a list is a batch.
+          start_s: where the part begins [s]; tokens of which a part lies in it are drawn again.
+          end_s: where it ends [s]; it may lie behind the end of the audio.
+          text: of the part, in place of the generation's: the whole text, with what is kept.
+          voice: as in `generate`; needed where the generation's has no name.
+          seed: of the new tokens; None is the generation's plus 1.
+          progress: as in `generate`.
+        Raises:
+          ValueError: the part is empty or not inside the audio; as in `generate`.
+        """
+        is_list = isinstance(generation, list | tuple)
+        made = list(generation) if is_list else [generation]
+        layout = self.config.tokens
+        arguments = infilling(made, start_s, end_s, layout, text=text, voice=voice, seed=seed)
+        rows = self.generate(**arguments, progress=progress)
+        return rows if is_list else rows[0]
 
     def best_of(
         self,

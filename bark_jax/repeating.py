@@ -9,10 +9,11 @@ import numpy as np
 
 from bark_jax import __version__
 from bark_jax.audio_files import FORMATS, read_metadata
+from bark_jax.guidance import recorded_guidance
 from bark_jax.long.script import document_of
 from bark_jax.pipeline import Bark
+from bark_jax.voices import UNNAMED
 
-UNNAMED = ("Generation", "LongGeneration", "Take", "Voice", "dict")  # voices given as objects
 Load = Callable[[Any, str | None, str | None], Bark]  # (model, revision, dtype)
 
 
@@ -51,7 +52,6 @@ def repeat(
     bark = load(named, made_by.get("revision"), made_by.get("dtype"))
     voice = voice or _voice_of(metadata["voice"], path)
     options = {"voice": voice, "seed": metadata["seed"], "sampling": metadata["sampling"]}
-    guidance = _guidance_of(metadata, path)
     bits = _bits_of(path) if path.suffix.lower() == out.suffix.lower() else None
     if "settings" in metadata:
         made = bark.generate_long(
@@ -65,6 +65,10 @@ def repeat(
             **options,
         )
     else:
+        try:
+            guidance = recorded_guidance(metadata)
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be repeated: {error}") from error
         made = bark.generate(metadata["text"], guidance=guidance, progress=progress, **options)
         made.save(out, bits=bits)
     return Repetition(differences(metadata, bark), _are_equal(path, out), made.duration_s)
@@ -96,17 +100,6 @@ def _voice_of(name: str | None, path: Path) -> str | None:
     if name in UNNAMED:
         raise ValueError(f"{path} was made with a voice that has no name: give it with --voice")
     return name
-
-
-def _guidance_of(metadata: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
-    guidance = metadata.get("guidance")
-    if guidance is None:
-        return None
-    if "model" in guidance:
-        raise ValueError(f"{path} was guided by a second model, which only Python can give it")
-    if guidance.get("voice") in UNNAMED:
-        raise ValueError(f"{path} was guided by a voice that has no name")
-    return guidance
 
 
 def _bits_of(path: Path) -> int | None:

@@ -17,6 +17,8 @@ from bark_jax.config import TokenLayout
 from bark_jax.runtime.files import replacing
 
 KEYS = ("semantic_prompt", "coarse_prompt", "fine_prompt")
+# what `voice_name` makes of a voice that is given as an object
+UNNAMED = ("Generation", "LongGeneration", "Take", "Voice", "dict")
 MOST_BYTES = 64 << 20  # of one array, unpacked: hours of speech
 
 

@@ -44,6 +44,7 @@ ROOMS = [
     "bark_jax.stages",
     "bark_jax.scoring",
     "bark_jax.loading",
+    "bark_jax.infilling",
     "bark_jax.evaluation.wer",  # judges, which need no pipeline
     "bark_jax.evaluation.recognizer",
     "bark_jax.evaluation.dnsmos",

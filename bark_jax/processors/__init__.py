@@ -10,6 +10,7 @@ entry per row, so that rows differ in their values and new values compile nothin
 
 from bark_jax.processors.context import DrawContext
 from bark_jax.processors.filters import MinP, TopK, TopP, Typical
+from bark_jax.processors.forced import Force
 from bark_jax.processors.penalties import Ban, Bias, MinLength, RepetitionPenalty
 
 __all__ = [  # noqa: RUF022  # in groups
@@ -23,6 +24,8 @@ __all__ = [  # noqa: RUF022  # in groups
     "Ban",
     "RepetitionPenalty",
     "MinLength",
+    # it leaves none of the choice
+    "Force",
     # what a processor is called with
     "DrawContext",
 ]

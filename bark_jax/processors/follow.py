@@ -77,10 +77,13 @@ class FollowPhones:
         # after the last phone what would leave it ends the speech
         rest_B = jnp.logaddexp(logits_BV[:, end_id], jax.nn.logsumexp(total_BSK, axis=(1, 2)))
         end_B = jnp.where(is_silent_B | ~may_B, rest_B, logits_BV[:, end_id])
-        made_BV = made_BV.at[:, end_id].set(jnp.where(is_left_B, -jnp.inf, end_B))
+        is_closed_B = is_left_B | jnp.isneginf(logits_BV[:, end_id])
+        made_BV = made_BV.at[:, end_id].set(jnp.where(is_closed_B, -jnp.inf, end_B))
         # where nothing is allowed, such as at a phone's repetition in its first state, all is
         is_stuck_B1 = ~jnp.isfinite(made_BV).any(1, keepdims=True)
-        return jnp.where(is_stuck_B1, logits_BV, made_BV)
+        # and so is the only id that the processors before have left
+        is_forced_B1 = jnp.isfinite(logits_BV).sum(1, keepdims=True) == 1
+        return jnp.where(is_stuck_B1 | is_forced_B1, logits_BV, made_BV)
 
     def _seen(self, context: DrawContext) -> "_Seen":
         tokens_BN = context.tokens_BN

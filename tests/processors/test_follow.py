@@ -77,6 +77,24 @@ def test_any_model_says_the_phones_of_its_text_and_then_ends():
                     assert before != SILENCE and (n_said == 0 or PAUSES[row][n_said - 1])
 
 
+def test_an_end_that_is_closed_stays_closed():
+    """After the last phone what would leave it ends the speech, but not where it may not end."""
+    logits = np.zeros((2, END + 1), np.float32)
+    logits[1, END] = -np.inf
+    tokens, count = np.array([[9, 9], [9, 9]]), np.array([2, 2])
+    made = np.asarray(changed(follow([[3], [3]], [[1], [1]]), logits, tokens, count))
+    assert np.isfinite(made[0, END]) and np.isneginf(made[1, END])
+    assert np.isfinite(made[1]).any()
+
+
+def test_the_only_id_that_is_left_is_drawn_whatever_phone_it_is_of():
+    logits = np.full((2, END + 1), -np.inf, np.float32)
+    logits[0, 17] = logits[1, END] = 0
+    tokens, count = np.array([[0, 1], [0, 1]]), np.array([2, 2])
+    made = np.asarray(changed(follow([PHONES[0]] * 2, [PAUSES[0]] * 2), logits, tokens, count))
+    np.testing.assert_array_equal(made, logits)
+
+
 def test_what_leaves_a_phone_counts_for_the_next_one():
     """After phone 0 of the first speaker; no pause may follow."""
     logits = np.random.default_rng(1).normal(size=(1, END + 1)).astype(np.float32)

@@ -7,7 +7,7 @@ import flax.struct
 import numpy as np
 import pytest
 
-from bark_jax.processors import Ban, Bias, MinP, TopK
+from bark_jax.processors import Ban, Bias, Force, MinP, TopK
 from bark_jax.sampling_config import Chain, SamplingConfig
 
 
@@ -34,6 +34,8 @@ NAME = f"{__name__}:Mine"
         ({"MinP": {"p": 0.05}}, MinP(0.05)),
         ({"Ban": [17, 3]}, Ban([17, 3])),
         ({"Bias": {"ids": [1], "values": [0.5]}}, Bias([1], [0.5])),
+        ({"Force": [5, -1]}, Force([5, -1])),
+        ({"Force": [[5, -1], [2, 3]]}, Force([[5, -1], [2, 3]])),
         (NAME, Mine()),
         ({NAME: 3}, Mine(3)),
         (MinP(0.1), MinP(0.1)),
