@@ -1,13 +1,15 @@
 """A pronouncing dictionary that may lie beside a tokenizer's vocabulary: words as phones.
 
-One word a line, then its phones: `tomato t ax m ey t ow`. A word that it lacks stays letters, whose
-sound the model has to know by itself.
+One word a line, then its phones: `tomato t ax m ey t ow`. A word that it lacks is guessed where a
+file tells how letters sound (`bark_jax/letters.py`); otherwise it stays letters, whose sound the
+model has to know by itself.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from bark_jax.letters import LetterSounds
 from bark_jax.runtime.lines import lines_of
 
 LEXICON_FILE = "lexicon.txt"
@@ -18,6 +20,8 @@ NO_WORDS: Lexicon = MappingProxyType({})
 ENDINGS = ("s", "z", "ih")  # phones that possessives add
 HISSING = frozenset({"s", "z", "sh", "zh", "ch", "jh"})
 VOICELESS = frozenset({"p", "t", "k", "f", "th", "hh"})
+VOWELS = frozenset("aeiouy")
+MOST_INITIALS = 5  # of an abbreviation
 
 
 def forms_of(phone: str) -> tuple[str, str]:
@@ -25,14 +29,30 @@ def forms_of(phone: str) -> tuple[str, str]:
     return f"<{phone}>", f"##<{phone}>"
 
 
-def pronounce(word: str, lexicon: Lexicon) -> tuple[str, ...] | None:
-    """The phones of a lower-case word, or of a known word with 's; None if it is not known."""
+def pronounce(
+    word: str, lexicon: Lexicon, letters: LetterSounds | None = None
+) -> tuple[str, ...] | None:
+    """The phones of a lower-case word; None if it is not known.
+
+    A word that the lexicon lacks is a known word with 's, the names of its letters if none of them
+    is a vowel ("xml"), or what `letters` make of it.
+    """
     if (phones := lexicon.get(word)) is not None:
         return phones
-    owner = lexicon.get(word.removesuffix("'s").removesuffix("'"))
-    if owner is None or not word.endswith(("'s", "s'")):
+    if word.endswith(("'s", "s'")):
+        owner = pronounce(word.removesuffix("'s").removesuffix("'"), lexicon, letters)
+        return owner and _owning(owner, is_plural=word.endswith("s'"))
+    if letters is None:
         return None
-    if word.endswith("s'"):
+    plain = word.replace("'", "")
+    if len(plain) <= MOST_INITIALS and not VOWELS & set(plain):
+        names = [lexicon.get(letter) for letter in plain]
+        return tuple(phone for name in names for phone in name or ()) if all(names) else None
+    return letters.pronounce(plain)
+
+
+def _owning(owner: tuple[str, ...], *, is_plural: bool) -> tuple[str, ...]:
+    if is_plural:
         return owner
     if owner[-1] in HISSING:
         return (*owner, "ih", "z")

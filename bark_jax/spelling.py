@@ -141,7 +141,10 @@ def _rules() -> tuple[tuple[re.Pattern[str], Said], ...]:
         (r"\s-+\s|--+|:(?=\s|$)", lambda m: ", "),
         (r"[&%+=@#°$£€]|(?<=\w)/(?=\w)", lambda m: f" {SIGNS[m[0]]} "),
     ]  # fmt: skip
-    capitals: list[tuple[str, Said]] = [(r"\b[A-Z]{2,5}\b", _letters)]
+    capitals: list[tuple[str, Said]] = [
+        (r"(?<=[a-z])(?<!\bMc)(?<!\bMac)(?<!\bPh)(?=[A-Z])", lambda m: " "),  # "YouTube"
+        (r"\b[A-Z]{2,5}\b", _letters),
+    ]
     return (
         *((re.compile(pattern), said) for pattern, said in cased),
         *((re.compile(pattern, re.IGNORECASE), said) for pattern, said in anyhow),

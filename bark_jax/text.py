@@ -16,6 +16,7 @@ import numpy as np
 import tokenizers
 
 from bark_jax.config import TokenLayout
+from bark_jax.letters import LETTERS_FILE, LetterSounds, read_letters, write_letters
 from bark_jax.lexicon import (
     ENDINGS,
     LEXICON_FILE,
@@ -62,7 +63,8 @@ class Tokenizer:
     Control characters are dropped, CJK ideographs and punctuation are words of their own, pieces
     are the longest match in the vocabulary, words without a match or over 100 characters give
     `[UNK]`. Typographic apostrophes and quotes are read as plain ones where the vocabulary has only
-    those. Words that a lexicon knows become phones, a piece each.
+    those. Words that a lexicon knows become phones, a piece each; so do all other words of the same
+    letters where it is known how letters sound.
     """
 
     def __init__(
@@ -70,9 +72,10 @@ class Tokenizer:
         vocab: dict[str, int],
         settings: TextSettings = TextSettings(),
         lexicon: Lexicon = NO_WORDS,
+        letters: LetterSounds | None = None,
     ) -> None:
-        """Raises ValueError if the vocabulary lacks a phone of the lexicon."""
-        self.settings, self.lexicon = settings, lexicon
+        """Raises ValueError if the vocabulary lacks a phone of the lexicon or the letters."""
+        self.settings, self.lexicon, self.letters = settings, lexicon, letters
         self._wordpiece = tokenizers.BertWordPieceTokenizer(
             vocab, lowercase=settings.is_lower_case, strip_accents=False
         )
@@ -80,6 +83,7 @@ class Tokenizer:
             {mark: to for mark, to in PLAIN_MARKS.items() if mark not in vocab and to in vocab}
         )
         phones = {phone for phones in lexicon.values() for phone in phones}
+        phones |= letters.phones if letters else set()
         forms = {phone: forms_of(phone) for phone in (phones.union(ENDINGS) if phones else phones)}
         if missing := sorted({f for pair in forms.values() for f in pair} - vocab.keys()):
             raise ValueError(f"the vocabulary lacks phones of the lexicon: {' '.join(missing)}")
@@ -96,12 +100,12 @@ class Tokenizer:
 
         A `tokenizer_config.json` beside it may ask for lower case (`"do_lower_case": true`) and for
         numbers and abbreviations in words (`"spell_out": true`). A `lexicon.txt` says how words are
-        pronounced.
+        pronounced, a `letters.npz` how the letters of all other words are.
 
         Raises:
           FileNotFoundError: there is no such file.
           ValueError: it is not a WordPiece vocabulary in UTF-8, the settings are not a JSON object,
-            or the lexicon is damaged or of other phones.
+            or the lexicon or the letters' file is damaged or of other phones.
         """
         directory = Path(tokenizer_dir)
         path = directory / VOCAB_FILE
@@ -118,7 +122,8 @@ class Tokenizer:
         if absent := [token for token in REQUIRED_TOKENS if token not in vocab]:
             raise ValueError(f"{path} is not a WordPiece vocabulary: it lacks {' '.join(absent)}")
         settings = read_text_settings(directory / SETTINGS_FILE)
-        return cls(vocab, settings, read_lexicon(directory / LEXICON_FILE))
+        lexicon = read_lexicon(directory / LEXICON_FILE)
+        return cls(vocab, settings, lexicon, read_letters(directory / LETTERS_FILE))
 
     def save(self, tokenizer_dir: str | Path) -> None:
         """Writes what `from_directory` reads; makes the directory."""
@@ -129,6 +134,8 @@ class Tokenizer:
             write_text_settings(directory / SETTINGS_FILE, self.settings)
         if self.lexicon:
             write_lexicon(directory / LEXICON_FILE, self.lexicon)
+        if self.letters:
+            write_letters(directory / LETTERS_FILE, self.letters)
 
     def encode(self, text: str) -> list[int]:
         """Vocabulary ids of `text`, composed (NFC) first: `e` + U+0301 gives the ids of `é`."""
@@ -137,7 +144,7 @@ class Tokenizer:
             return self._look_up(plain).ids
         ids: list[int] = []
         for word in WORD.findall(plain):
-            phones = pronounce(word.lower(), self.lexicon)
+            phones = pronounce(word.lower(), self.lexicon, self.letters)
             if phones is None:
                 ids += self._look_up(word).ids
             else:
@@ -186,6 +193,8 @@ class Tokenizer:
             content += "\nspelt out"
         for word in sorted(self.lexicon):
             content += "\n" + " ".join((word, *self.lexicon[word]))
+        if self.letters:
+            content += "\n" + self.letters.sha256
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from bark_jax.config import BarkConfig, CodecConfig, FineGPTConfig, GPTConfig, TokenLayout
+from bark_jax.letters import LetterSounds
 from bark_jax.lexicon import Lexicon, forms_of
 from bark_jax.preparation.semantic_tokenizers import STATES_PER_PHONE
 from bark_jax.runtime.paths import build_once
@@ -93,11 +94,14 @@ def nano_config(voices: Sequence[str] = VOICES) -> BarkConfig:
     )  # fmt: skip
 
 
-def make_tokenizer(lexicon: Lexicon) -> Tokenizer:
-    """The tokenizer of nano: English text, as phones where the lexicon knows a word."""
+def make_tokenizer(lexicon: Lexicon, letters: LetterSounds | None = None) -> Tokenizer:
+    """The tokenizer of nano: English text, as phones.
+
+    Without `letters`, words that the lexicon lacks stay letters.
+    """
     vocab = {piece: index for index, piece in enumerate(pieces())}
     settings = TextSettings(is_lower_case=True, spells_out=True, follows_phones=True)
-    return Tokenizer(vocab, settings, lexicon)
+    return Tokenizer(vocab, settings, lexicon, letters)
 
 
 def write_base(directory: Path, voices: Sequence[str], lexicon: Lexicon) -> Path:

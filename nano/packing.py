@@ -19,6 +19,7 @@ from bark_jax.checkpoint import (
 )
 from bark_jax.config import STAGES, TokenLayout
 from bark_jax.data.records import Record, open_source
+from bark_jax.letters import LetterSounds
 from bark_jax.lexicon import Lexicon
 from bark_jax.model_card import write_card
 from bark_jax.params import Params
@@ -35,14 +36,19 @@ PACKED_DTYPE, KEPT = "bfloat16", "quantizer"
 
 
 def assemble(
-    directory: Path, exports: dict[str, Path], source: dict[str, Any], lexicon: Lexicon
+    directory: Path,
+    exports: dict[str, Path],
+    source: dict[str, Any],
+    lexicon: Lexicon,
+    letters: LetterSounds | None = None,
 ) -> Path:
     """Joins the stages in several directories into one model; voices come later. Made once.
 
     Args:
       exports: stage -> model directory that has the trained stage; all of one layout.
       source: what `config.json` is to say about the model's origin.
-      lexicon: all words that the model is to read as phones.
+      lexicon: words that the model is to read as phones.
+      letters: how all other words are pronounced.
     Raises:
       ValueError: the directories' token layouts differ.
     """
@@ -52,7 +58,7 @@ def assemble(
 
     def write(directory: Path) -> None:
         directory.mkdir()
-        make_tokenizer(lexicon).save(directory / "tokenizer")
+        make_tokenizer(lexicon, letters).save(directory / "tokenizer")
         shutil.copy(LICENSES, directory / LICENSES.name)
         for stage in STAGES:
             params = load_stage(exports[stage], stage)

@@ -1,6 +1,7 @@
 """The whole way from sentences to the packaged model, step by step.
 
 OUT/corpus       sentences spoken by flite          OUT/lexicon.txt  words, pronounced by flite
+OUT/letters.npz  how other words are pronounced
 OUT/base         an untrained model                 OUT/short, OUT/long   what it reads and says
 OUT/recordings   records without useful codes       OUT/codec, OUT/reading   trained on them
 OUT/data         records with the codec's codes     OUT/coarse, OUT/fine     trained on them
@@ -27,6 +28,7 @@ from bark_jax.runtime.paths import NANO
 from nano.corpus import CorpusSettings, write_corpus
 from nano.figures import draw_curves, draw_spectrograms
 from nano.labels import write_labels
+from nano.letters import learn_letters
 from nano.model import write_base
 from nano.natural import english_words
 from nano.packing import add_voices, assemble, install, origin
@@ -104,6 +106,7 @@ def run(settings: RecipeSettings) -> Path:
     out = Path(settings.out).expanduser().resolve()
     manifest = write_corpus(out / "corpus", settings.corpus)
     lexicon = write_pronunciations(out / "lexicon.txt", english_words())
+    letters = learn_letters(out / "letters.npz", lexicon)
     voices = settings.corpus.voices
     base = write_base(out / "base", voices, without_some(lexicon, common_words(manifest)))
     for name, longest_s in settings.lengths_s.items():
@@ -115,7 +118,7 @@ def run(settings: RecipeSettings) -> Path:
 
     exports = {stage: out / name / "export" for stage, name in SOURCES.items()}
     about = origin(out / "corpus", dict(settings.minutes))
-    model = assemble(out / "model", exports, about, lexicon)
+    model = assemble(out / "model", exports, about, lexicon, letters)
     add_voices(model, out / "data", settings.voices)
     if settings.evaluate and not (out / "evaluation.json").is_file():
         _script("evaluate", [f"model.source={model}", f"out={out}", "links=true"])

@@ -26,6 +26,7 @@ ROOMS = [
     "bark_jax.processors",
     "bark_jax.tracking",
     "bark_jax.spelling",
+    "bark_jax.letters",
     "bark_jax.lexicon",
     "bark_jax.text",
     "bark_jax.model_card",

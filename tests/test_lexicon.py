@@ -29,6 +29,29 @@ def test_possessives_follow_from_their_owner(word, phones):
     assert pronounce(word, LEXICON) == (phones and tuple(phones.split()))
 
 
+class Spoken:
+    """Says a word's letters."""
+
+    phones = frozenset("dogxt")
+    sha256 = "letters"
+
+    def pronounce(self, word):
+        return tuple(word)
+
+
+@pytest.mark.parametrize(
+    "word, phones",
+    [
+        ("cat", "k ae t"), ("dog", "d o g"), ("dog's", "d o g z"), ("to's", "t o z"),
+        ("doxs'", "d o x s"), ("o'dog", "o d o g"), ("xx", "e x e x"),
+        ("xt", None), ("xxxxxx", "x x x x x x"),
+    ],
+)  # fmt: skip
+def test_unknown_words_are_guessed_and_abbreviations_spelt(word, phones):
+    lexicon = {**LEXICON, "x": ("e", "x")}
+    assert pronounce(word, lexicon, Spoken()) == (phones and tuple(phones.split()))  # pyright: ignore
+
+
 def test_known_words_are_phones_and_others_letters(tmp_path):
     tokenizer = Tokenizer(VOCAB, TextSettings(is_lower_case=True, spells_out=True), LEXICON)
     pieces = [PIECES[index] for index in tokenizer.encode("Tom\u2019s cat, at 5")]

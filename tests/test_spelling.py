@@ -32,7 +32,8 @@ from bark_jax.spelling import spell_out
         ("£1, €3, $3 million", "one pound, three euros, three million dollars"),
         ("20%, 25 °C, 5 km/h, 2 lbs", "twenty percent, twenty five degrees celsius, five kilometers per hour, two pounds"),  # noqa: E501
         ("555-0199 or +44 20 7946 0958", "five five five, zero one nine nine or plus four four, two zero, seven nine four six, zero nine five eight"),  # noqa: E501
-        # abbreviations
+        # abbreviations and capitals
+        ("McDonald, PhD, has an iPhone and YouTube.", "McDonald, PhD, has an i Phone and You Tube."),  # noqa: E501
         ("Dr. Lee and Mrs Ray of Baker St. in St. Louis", "doctor Lee and missus Ray of Baker street in saint Louis"),  # noqa: E501
         ("no. 5, vs. etc.", "number five, versus et cetera."),
         ("I said no. Then: e.g. this", "I said no. Then, for example this"),

@@ -23,7 +23,8 @@ def rows_that_follow(
 ) -> Rows:
     """The rows' sampling, each with the processor of its text after its own processors.
 
-    A text with a word that the lexicon lacks is left to the model alone.
+    A text with a word of letters, neither known nor guessed, is left to the model alone; what the
+    vocabulary lacks is passed over.
 
     Args:
       names: what the model's semantic tokens are thirds of, such as "rms/aa"; every speaker has
@@ -41,15 +42,14 @@ def _processors(
 ) -> list[FollowPhones]:
     common = list(dict.fromkeys(name.rpartition("/")[2] for name in names))
     ids = piece_ids(tokenizer, text, layout)[: layout.text_length]
+    pieces = tokenizer.pieces
     phones: list[int] = []
     may_pause: list[int] = []
     found = [tokenizer.phone_of(index) for index in ids]
     for at, (index, phone) in enumerate(zip(ids, found, strict=True)):
         if phone is None:
-            if (
-                tokenizer.pieces[index].removeprefix("##").isalnum()
-                or index == tokenizer.unknown_id
-            ):
+            # what the vocabulary lacks nobody can say; what is letters the model alone can
+            if index != tokenizer.unknown_id and pieces[index].removeprefix("##").isalnum():
                 return []
             if may_pause:
                 may_pause[-1] = 1

@@ -123,12 +123,13 @@ def tokenizer():
 
 def test_a_row_follows_the_phones_of_its_text(tokenizer):
     rows = {"processors": [Chain()] * 3, "temperature": [1, 2, 3]}
-    texts = ["at a cat, a", "dog at", "cat"]
+    texts = ["at a cat, a", "dog at", "cat ☃"]
     layout = dataclasses.replace(tiny.LAYOUT, text_pad_token=53 + len(PIECES))
     made = rows_that_follow(rows, texts, tokenizer, layout, NAMES)
     assert made["temperature"] == [1, 2, 3]
     first, second, third = (chain.processors for chain in made["processors"])
     assert second == ()  # its "dog" is letters
+    assert [phone for phone in third[0].phones if phone != NO_ID] == [3, 0, 5]
     names = [SOUNDS[phone] for phone in first[0].phones if phone != NO_ID]
     assert names == ["ae", "t", "ax", "k", "ae", "t", "ax"]  # "a" is not said as it is spelt
     assert list(first[0].may_pause) == [0, 0, 0, 0, 0, 1, 1, *5 * [0]]
