@@ -23,15 +23,15 @@ def lexicon():
 
 
 def test_spelling_is_learnt_from_a_dictionary(tmp_path, lexicon):
-    """From an eighth of the words; with all of them 4.9 % of the phones are wrong."""
+    """From few words: 12 % of the phones are wrong; with all of them it is 4.9 %."""
     words = sorted(word for word in lexicon if word.isalpha() and len(word) > 3)
     random.Random(0).shuffle(words)
-    known, unknown = words[:9000], words[9000:9300]
+    known, unknown = words[:3000], words[3000:3200]
     path = tmp_path / "letters.npz"
     made = learn_letters(path, {word: lexicon[word] for word in known})
     pairs = [(lexicon[word], made.pronounce(word) or ()) for word in unknown]
     wrong = sum(distance(*pair) for pair in pairs) / sum(len(meant) for meant, _ in pairs)
-    assert wrong < 0.13
+    assert wrong < 0.15
     assert learn_letters(path, {}).sha256 == made.sha256  # learnt once
 
 
