@@ -14,7 +14,7 @@ from bark_jax.long.script import document_of
 from bark_jax.pipeline import Bark
 from bark_jax.voices import UNNAMED
 
-Load = Callable[[Any, str | None, str | None], Bark]  # (model, revision, dtype)
+Load = Callable[[Any, str | None, str | None, Any], Bark]  # (model, revision, dtype, weights)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,8 @@ def repeat(
     named = model or made_by.get("model")
     if named is None:
         raise ValueError(f"{path} does not name its model: give it with --model")
-    bark = load(named, made_by.get("revision"), made_by.get("dtype"))
+    formats = (made_by.get(name) for name in ("revision", "dtype", "weights"))
+    bark = load(named, *formats)
     voice = voice or _voice_of(metadata["voice"], path)
     options = {"voice": voice, "seed": metadata["seed"], "sampling": metadata["sampling"]}
     bits = _bits_of(path) if path.suffix.lower() == out.suffix.lower() else None

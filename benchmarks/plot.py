@@ -22,7 +22,7 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     one_row = [row | {"rows": 1} for row in stages if row["peer"] == "ours"]
     batches = result["summary"]["batches"] or one_row
     for stage, color in COLORS.items():
-        rows = [row for row in batches if row["stage"] == stage]
+        rows = [row for row in batches if (row["stage"], row["peer"]) == (stage, "ours")]
         if not rows:
             continue
         sizes = [row["rows"] for row in rows]

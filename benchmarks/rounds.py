@@ -31,22 +31,24 @@ def measure_peers(
         _sample(workers[peer], stage, task, index, "solo", settings)
         for index in range(settings.repeats)
         for stage in MEASURED
-        for peer in settings.peers
+        for peer in workers
     ]
 
 
 def measure_batches(
-    worker: Worker, tasks: Sequence[Task], settings: BenchmarkSettings
+    workers: Sequence[Worker], tasks: Sequence[Task], settings: BenchmarkSettings
 ) -> list[Sample]:
     """Samples of ours. In every round all batch sizes run a stage in turn, then the next stage."""
     if settings.batch_repeats:
-        for task in tasks:
-            warm_up(worker, task)
+        for worker in workers:
+            for task in tasks:
+                warm_up(worker, task)
     return [
         _sample(worker, stage, task, index, "batch", settings)
         for index in range(settings.batch_repeats)
         for stage in MEASURED
         for task in tasks
+        for worker in workers
     ]
 
 

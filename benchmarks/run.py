@@ -29,7 +29,7 @@ from benchmarks.summary import (
     summarise_peers,
 )
 from benchmarks.weights import ensure_weights
-from benchmarks.work import Task, model_config
+from benchmarks.work import Formats, Task, model_config
 
 SCHEMA = 1
 
@@ -53,7 +53,7 @@ def run(settings: BenchmarkSettings) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **commit(),
         "hardware": hardware(),
-        "settings": dataclasses.asdict(settings) | {"out": None, "weights": None},
+        "settings": dataclasses.asdict(settings) | {"out": None, "models": None},
         "work": describe(task),
         "machine": measure_machine(settings, env),
     }
@@ -63,7 +63,7 @@ def run(settings: BenchmarkSettings) -> dict[str, Any]:
         workers: dict[str, Worker] = {}
         about: dict[str, dict[str, Any]] = {}
         memory: dict[str, dict[str, int | None]] = {}
-        for peer in settings.peers:
+        for peer in settings.all_peers:
             workers[peer] = stack.enter_context(Worker(peer, env))
             about[peer] = load(workers[peer], folders, task, settings)
             memory[f"{peer}, loaded"] = workers[peer].memory()
@@ -72,10 +72,10 @@ def run(settings: BenchmarkSettings) -> dict[str, Any]:
                 first["cached"] = calls
         samples = measure_peers(workers, task, settings)
         memory |= {f"{peer}, one row": worker.memory() for peer, worker in workers.items()}
-        samples += measure_batches(workers["ours"], tasks, settings)
+        samples += measure_batches([workers[peer] for peer in settings.own], tasks, settings)
         heard = measure_first_audio(workers["ours"], settings)
         if settings.batch_repeats:
-            memory["ours, batches"] = workers["ours"].memory()
+            memory |= {f"{peer}, batches": workers[peer].memory() for peer in settings.own}
     if settings.cold_repeats:
         say("whole processes")
         samples += measure_cold_starts(settings, environment(settings.device))
@@ -95,11 +95,11 @@ def summarise(
 ) -> dict[str, Any]:
     """What follows from the samples; it can all be recomputed from the result."""
     roof, most = Roof.of(result["machine"]), settings.max_load
-    dtypes = {peer: about["dtype"] for peer, about in result["peers"].items()}
-    rows = summarise_peers(samples, task, dtypes, roof, most)
+    formats = {peer: Formats.of(about) for peer, about in result["peers"].items()}
+    rows = summarise_peers(samples, task, formats, roof, most)
     return {
         "stages": rows,
-        "batches": summarise_batches(samples, tasks, dtypes["ours"], roof, most),
+        "batches": summarise_batches(samples, tasks, formats, roof, most),
         "first_audio": summarise_first_audio(result["first_audio"]),
         "compiling": summarise_compiling(result["first_calls_s"], rows),
         "cold_start": summarise_cold_starts(samples, most),

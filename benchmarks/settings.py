@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from bark_jax.config import DTYPES
+from bark_jax.config import DTYPES, WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,6 +32,7 @@ class BenchmarkSettings:
     peers: tuple[str, ...] = ("ours", "suno", "transformers")
     device: str = "auto"  # where the models run; "auto" is an accelerator if there is one
     dtype: str | None = None  # of ours and transformers; None is our choice for the device
+    weights: tuple[str, ...] = ()  # formats of our weights that are measured beside `dtype`
     audio_s: float = 3.0  # of every row
     text: str = "Hello there, the weather is nice today, please call me back."
     repeats: int = 5  # rounds of all peers in turn, one row each
@@ -44,7 +45,7 @@ class BenchmarkSettings:
     max_load: float = 0.15  # CPUs in use by others; samples above it are dropped
     patience_s: float = 10.0  # to wait for a quiet moment before each sample
     out: str = "benchmarks/results"
-    weights: str | None = None  # folder for the random models; None is this user's cache
+    models: str | None = None  # folder for the random models; None is this user's cache
 
     def __post_init__(self) -> None:
         """Checks every value.
@@ -56,6 +57,7 @@ class BenchmarkSettings:
             ("size", self.size in SIZES, f"one of {', '.join(SIZES)}"),
             ("device", self.device in DEVICES, f"one of {', '.join(DEVICES)}"),
             ("dtype", self.dtype in (None, *DTYPES), f"null or one of {', '.join(DTYPES)}"),
+            ("weights", _are_formats(self.weights), f"some of {', '.join(WEIGHTS)}, once"),
             ("peers", _are_peers(self.peers), f"'ours' and any of {', '.join(PACKAGES)}, once"),
             ("audio_s", _is_between(self.audio_s, 0.1, MAX_AUDIO_S), f"0.1 … {MAX_AUDIO_S}"),
             ("text", isinstance(self.text, str) and bool(self.text.strip()), "some text"),
@@ -76,6 +78,15 @@ class BenchmarkSettings:
         ]
         if errors:
             raise ValueError("; ".join(errors))
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Ours, once for every format of its weights: "ours", "ours-int8" …"""
+        return ("ours", *(f"ours-{format}" for format in self.weights))
+
+    @property
+    def all_peers(self) -> tuple[str, ...]:
+        return (*self.own, *(peer for peer in self.peers if peer != "ours"))
 
 
 def check_installed(settings: BenchmarkSettings) -> None:
@@ -108,6 +119,10 @@ def _is_between(value: Any, least: float, most: float) -> bool:
 
 def _are_peers(value: Any) -> bool:
     return "ours" in value and set(value) <= PACKAGES.keys() and len(set(value)) == len(value)
+
+
+def _are_formats(value: Any) -> bool:
+    return set(value) <= set(WEIGHTS) and len(set(value)) == len(value)
 
 
 def _are_batches(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """From samples to figures: rates, shares of what the machine can do, ratios."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from benchmarks.samples import (
     select,
 )
 from benchmarks.settings import BenchmarkSettings
-from benchmarks.work import Task, Work
+from benchmarks.work import Formats, Task, Work
 
 ROWS = (
     "semantic_prefill", "semantic_decode", "semantic", "coarse_prefill", "coarse_decode", "coarse",
@@ -47,14 +48,15 @@ class Roof:
 def prefills(peer: str, task: Task) -> int:
     """How often a peer reads the coarse context (the first window's, of a text without a voice)."""
     layout = task.config.tokens
-    if peer == "ours" and task.n_coarse <= layout.max_coarse_history:
+    if peer.startswith("ours") and task.n_coarse <= layout.max_coarse_history:
         return 1
     return -(-task.n_coarse // layout.coarse_window)
 
 
-def rates(stage: str, seconds: float, task: Task, dtype: str, roof: Roof) -> dict[str, float]:
+def rates(stage: str, seconds: float, task: Task, formats: Formats, roof: Roof) -> dict[str, float]:
     """The rates that `seconds` for a stage mean, those that make sense for it."""
-    work: Work = task.work(dtype)[stage]
+    work: Work = task.work(formats)[stage]
+    operations_per_s = roof.operations[formats.dtype]
     found: dict[str, float] = {"real_time_factor": seconds / task.audio_s}
     if stage not in ("codec", "total"):
         found["ms_per_step"] = 1000 * seconds / work.steps
@@ -67,52 +69,66 @@ def rates(stage: str, seconds: float, task: Task, dtype: str, roof: Roof) -> dic
         found["share_of_copy"] = found["bytes_per_s"] / roof.copy_bytes
     elif work.operations:
         found["operations_per_s"] = work.operations / seconds
-        found["share_of_matmul"] = found["operations_per_s"] / roof.operations[dtype]
-    if least_s := work.least_s(roof.read_bytes, roof.operations[dtype]):
+        found["share_of_matmul"] = found["operations_per_s"] / operations_per_s
+    if least_s := work.least_s(roof.read_bytes, operations_per_s):
         found["roofline_tokens_per_s"] = work.tokens / least_s
     return found
 
 
 def summarise_peers(
-    samples: Sequence[Sample], task: Task, dtypes: Mapping[str, str], roof: Roof, max_load: float
+    samples: Sequence[Sample],
+    task: Task,
+    formats: Mapping[str, Formats],
+    roof: Roof,
+    max_load: float,
 ) -> list[dict[str, Any]]:
-    """One entry per stage and peer, stages first, with ours against each other peer."""
-    solo = derive(select(samples, phase="solo"), {p for p in dtypes if prefills(p, task) == 1})
+    """One entry per stage and peer, stages first; ours, in each format, against all others."""
+    solo = derive(select(samples, phase="solo"), {p for p in formats if prefills(p, task) == 1})
     rows: list[dict[str, Any]] = []
     for stage in ROWS:
-        ours = select(solo, stage=stage, peer="ours")
-        for peer, dtype in dtypes.items():
+        own = {p: select(solo, stage=stage, peer=p) for p in formats if p.startswith("ours")}
+        for peer in formats:
             theirs = select(solo, stage=stage, peer=peer)
             quoted = quote_seconds(theirs, max_load)
             if quoted is None:
                 continue
-            ratio = quote_ratio(theirs, ours, max_load) if peer != "ours" else None
+            ratios = {
+                f"{name}_is_faster_by": ratio.to_dict()
+                for name, ours in own.items()
+                if peer != name and (ratio := quote_ratio(theirs, ours, max_load)) is not None
+            }
             rows.append(
                 {"stage": stage, "peer": peer, "seconds": quoted.to_dict()}
-                | rates(stage, quoted.median, task, dtype, roof)
-                | ({} if ratio is None else {"ours_is_faster_by": ratio.to_dict()})
+                | rates(stage, quoted.median, task, formats[peer], roof)
+                | ratios
             )
     return rows
 
 
 def summarise_batches(
-    samples: Sequence[Sample], tasks: Sequence[Task], dtype: str, roof: Roof, max_load: float
+    samples: Sequence[Sample],
+    tasks: Sequence[Task],
+    formats: Mapping[str, Formats],
+    roof: Roof,
+    max_load: float,
 ) -> list[dict[str, Any]]:
-    """One entry per stage and batch size; `against_solo` is throughput against single rows."""
-    one_prefill = {"ours"} if prefills("ours", tasks[0]) == 1 else set()
-    batch = derive(select(samples, phase="batch"), one_prefill)
+    """One entry per stage, format and batch size; `against_solo`: throughput against one row."""
+    own = [peer for peer in formats if peer.startswith("ours")]
+    batch = derive(
+        select(samples, phase="batch"), {peer for peer in own if prefills(peer, tasks[0]) == 1}
+    )
     rows: list[dict[str, Any]] = []
-    for stage in ROWS:
-        solo = select(batch, stage=stage, rows=1)
+    for stage, peer in itertools.product(ROWS, own):
+        solo = select(batch, stage=stage, peer=peer, rows=1)
         for task in tasks:
-            these = select(batch, stage=stage, rows=task.rows)
+            these = select(batch, stage=stage, peer=peer, rows=task.rows)
             quoted = quote_seconds(these, max_load)
             ratio = quote_ratio(solo, these, max_load, factor=task.rows)
             if quoted is None or ratio is None:
                 continue
             rows.append(
-                {"stage": stage, "rows": task.rows, "seconds": quoted.to_dict()}
-                | rates(stage, quoted.median, task, dtype, roof)
+                {"stage": stage, "peer": peer, "rows": task.rows, "seconds": quoted.to_dict()}
+                | rates(stage, quoted.median, task, formats[peer], roof)
                 | {"against_solo": ratio.to_dict()}
             )
     return rows

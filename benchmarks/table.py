@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from bark_jax.config import WEIGHTS
+
 Row = Mapping[str, Any]
 MARK = "!"  # after a figure from a sample under load, where there are no better ones
 
@@ -123,9 +125,11 @@ STAGE_COLUMNS = [
     *RATES,
     ("s per s of audio", _number("real_time_factor", 3)),
     ("ours is faster by", _quote("ours_is_faster_by", 2)),
+    *((f"with {form}", _quote(f"ours-{form}_is_faster_by", 2)) for form in WEIGHTS),
 ]
 BATCH_COLUMNS = [
     ("stage", lambda row: row["stage"]),
+    ("peer", lambda row: row["peer"]),
     ("rows", lambda row: str(row["rows"])),
     *RATES,
     ("roofline", _number("roofline_tokens_per_s", 1)),

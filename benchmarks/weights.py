@@ -19,7 +19,7 @@ def ensure_weights(settings: BenchmarkSettings) -> dict[str, str]:
     """Every peer's folder of weights, written by another process at the first call."""
     from bark_jax.runtime.paths import cache_path
 
-    base = Path(settings.weights) if settings.weights else cache_path("benchmark")
+    base = Path(settings.models) if settings.models else cache_path("benchmark")
     folder = base.resolve() / f"{settings.size}-{VERSION}"
     missing = [peer for peer in settings.peers if not (folder / peer).is_dir()]
     if missing:
@@ -29,7 +29,7 @@ def ensure_weights(settings: BenchmarkSettings) -> dict[str, str]:
             cwd=ROOT,
             env={**os.environ, "JAX_PLATFORMS": "cpu", "HF_HUB_OFFLINE": "1"},
         )
-    return {peer: str(folder / peer) for peer in settings.peers}
+    return {peer: str(folder / peer.partition("-")[0]) for peer in settings.all_peers}
 
 
 def make_weights(size: str, folder: Path, peer: str) -> None:

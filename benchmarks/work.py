@@ -6,12 +6,26 @@ that reads or computes more than that shows a lower rate.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from bark_jax.config import BarkConfig, CodecConfig, FineGPTConfig, GPTConfig, TokenLayout
 from benchmarks.settings import SIZES
 
-ITEM_BYTES = {"float32": 4, "bfloat16": 2}
+ITEM_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
+
+
+@dataclasses.dataclass(frozen=True)
+class Formats:
+    """Number formats of a peer: of products and the cache, and of the matrices that it reads."""
+
+    dtype: str
+    weights: str
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any]) -> "Formats":
+        """From `Peer.about`."""
+        return cls(about["dtype"], about.get("weights") or about["dtype"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,22 +78,24 @@ class Task:
             "codec": (rows, self.n_frames * self.config.codec.hop_length),
         }
 
-    def work(self, dtype: str) -> dict[str, Work]:
+    def work(self, formats: Formats) -> dict[str, Work]:
         """The work by name of the stage, or of the part of a stage."""
         layout, rows = self.config.tokens, self.rows
         semantic, coarse, fine = self.config.semantic, self.config.coarse, self.config.fine
         n_ids, n_text = layout.semantic_vocab_size + 1, layout.text_length + 1
         n_codes, n_context = layout.codebook_size, layout.coarse_semantic_length + 1
         Q = layout.n_coarse_codebooks  # the shortest coarse run is one frame: a prefill, Q-1 steps
-        to_frame = decode(coarse, n_codes, n_context + 1, Q - 1, rows, dtype)
+        to_frame = decode(coarse, n_codes, n_context + 1, Q - 1, rows, formats)
         return {
             "semantic_prefill": prefill(semantic, n_ids, n_text, rows),
             "semantic_decode": decode(
-                semantic, n_ids, n_text + 1, self.n_semantic - 1, rows, dtype
+                semantic, n_ids, n_text + 1, self.n_semantic - 1, rows, formats
             ),
             "semantic": Work(rows * self.n_semantic, self.n_semantic),
             "coarse_prefill": prefill(coarse, n_codes, n_context, rows, to_frame.operations),
-            "coarse_decode": decode(coarse, n_codes, n_context + Q, self.n_coarse - Q, rows, dtype),
+            "coarse_decode": decode(
+                coarse, n_codes, n_context + Q, self.n_coarse - Q, rows, formats
+            ),
             "coarse": Work(rows * self.n_coarse, self.n_coarse),
             "fine": fine_window(fine, layout, layout.n_fine_codebooks - Q, self.n_frames, rows),
             "codec": Work(rows * self.n_frames, 1),
@@ -94,7 +110,7 @@ def layer_values(cfg: GPTConfig) -> int:
 
 
 def decode(
-    cfg: GPTConfig, vocab_size: int, first_context: int, steps: int, rows: int, dtype: str
+    cfg: GPTConfig, vocab_size: int, first_context: int, steps: int, rows: int, formats: Formats
 ) -> Work:
     """Steps of one token per row; the first one attends to `first_context` positions."""
     positions = steps * first_context + steps * (steps - 1) // 2  # seen, over all steps
@@ -103,7 +119,8 @@ def decode(
     return Work(
         tokens=rows * steps,
         steps=steps,
-        read_bytes=(steps * values + cache_values) * ITEM_BYTES[dtype],
+        read_bytes=steps * values * ITEM_BYTES[formats.weights]
+        + cache_values * ITEM_BYTES[formats.dtype],
         operations=2 * rows * steps * values + 2 * cache_values,
     )
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from bark_jax import __version__
 from bark_jax.cli.subcommands import SUBCOMMANDS
-from bark_jax.config import DTYPES, STAGES
+from bark_jax.config import DTYPES, STAGES, weights_by_stage
 from bark_jax.long.languages import LANGUAGES
 from bark_jax.long.settings import MODES, LongSettings
 from bark_jax.runtime import environment
@@ -165,6 +165,9 @@ def _add_model(group: Any) -> None:
     add("--offline", action="store_true", help="use only what is on this machine")
     add("--dtype", choices=DTYPES,
         help="of weights and arithmetic; default: float32 on CPU, else bfloat16")
+    add("--weights", type=formats_by_stage, default={}, metavar="FORMAT",
+        help="of the transformers' matrices: int8 decodes fastest, or bfloat16; by stage: "
+        "semantic=int8,coarse=int8")
     add("--offload", action="store_true", default=environment.is_true(environment.OFFLOAD),
         help="keep on the device only the stage that runs")
     add("--no-check-hashes", dest="check_hashes", action="store_false",
@@ -207,6 +210,15 @@ def by_stage(text: str) -> dict[str, str]:
     if not all(equals and stage in STAGES for stage, equals, _ in parts):
         return {"semantic": text}
     return {stage: model for stage, _, model in parts}
+
+
+def formats_by_stage(text: str) -> dict[str, str]:
+    """FORMAT of all three transformers, or stage=FORMAT,stage=FORMAT …"""
+    formats = by_stage(text)
+    try:
+        return weights_by_stage(formats if "=" in text else text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def speakers(text: str) -> dict[str, str]:

@@ -139,7 +139,8 @@ def speak_file(parser: Parser, args: argparse.Namespace) -> int:
         load_model(args, model, local_mesh()),
         lines,
         out_dir,
-        model=f"{sorted(args.model.items())} {args.revision} {args.dtype}",
+        model=f"{sorted(args.model.items())} {args.revision} {args.dtype}"
+        + (f" {sorted(args.weights.items())}" if args.weights else ""),
         batch_rows=args.batch_size,
         part=args.part,
         progress=not args.quiet,

@@ -45,6 +45,7 @@ def load_model(
     return Bark.from_pretrained(
         model,
         dtype=args.dtype,
+        weights=args.weights,
         local_files_only=args.offline,
         mesh=mesh,
         offload=args.offload,

@@ -37,12 +37,13 @@ def main(argv: Sequence[str]) -> int:
         parser.error("AGAIN is FILE itself")
     from bark_jax.repeating import repeat
 
-    def load(model: Any, revision: str | None, dtype: str | None) -> Any:
+    def load(model: Any, revision: str | None, dtype: str | None, weights: Any) -> Any:
         named = {"semantic": model} if isinstance(model, str) else model
         options = argparse.Namespace(
             model=named,
             revision=revision,
             dtype=dtype,
+            weights=weights,
             voice=None,
             offline=args.offline,
             quiet=args.quiet,

@@ -28,6 +28,7 @@ def load_model(settings: ModelSettings) -> Bark:
     return Bark.from_pretrained(
         settings.source,
         dtype=settings.dtype,
+        weights=settings.weights,
         revision=settings.revision,
         local_files_only=settings.local_files_only,
         offload=settings.offload,

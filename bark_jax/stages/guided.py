@@ -54,7 +54,7 @@ def guide_of(batch: Batch, stage: str) -> Iterator[Guide | None]:
         return
     runner = model.runner
     with runner.params[stage].on_device() as params:
-        yield Guide(scale_B, params, getattr(runner.config, stage), runner.execution)
+        yield Guide(scale_B, params, getattr(runner.config, stage), runner.execution_of(stage))
 
 
 def check_guidance(batch: Batch, layout: TokenLayout, tokenizer: Tokenizer) -> None:

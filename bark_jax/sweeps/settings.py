@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bark_jax.config import DTYPES
+from bark_jax.config import DTYPES, WEIGHTS
 from bark_jax.guidance import others_of
 from bark_jax.sampling_config import SamplingConfig, recorded
 from bark_jax.tracking import TrackingSettings
@@ -23,6 +23,7 @@ class ModelSettings:
 
     source: str = "nano"
     dtype: str | None = None
+    weights: str | None = None
     revision: str | None = None
     local_files_only: bool = False
     offload: bool = False
@@ -30,6 +31,13 @@ class ModelSettings:
     def __post_init__(self) -> None:
         if self.dtype not in (None, *DTYPES):
             raise ValueError(f"model.dtype={self.dtype!r}, want null or one of {DTYPES}")
+        if self.weights not in (None, *WEIGHTS):
+            raise ValueError(f"model.weights={self.weights!r}, want null or one of {WEIGHTS}")
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data; `weights` only where it is given, as keys of earlier results lack it."""
+        fields = dataclasses.asdict(self)
+        return {k: v for k, v in fields.items() if v is not None or k != "weights"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,7 +116,7 @@ class PointSettings:
     def key(self) -> str:
         """The name of the point's results: it changes with everything that changes them."""
         content = {
-            "model": {**dataclasses.asdict(self.model), "files": self._model_stamp()},
+            "model": {**self.model.plain(), "files": self._model_stamp()},
             "text": self.text,
             "voice": self.voice,
             "voice_file": _stamp(self.voice) if self.voice else None,
@@ -134,7 +142,7 @@ class PointSettings:
             "seed": self.seed,
             **{f"sampling.{name}": value for name, value in _flatten(values)},
             **{f"guidance.{name}": value for name, value in self.guidance.items()},
-            **{f"model.{k}": v for k, v in dataclasses.asdict(self.model).items()},
+            **{f"model.{k}": v for k, v in self.model.plain().items()},
         }
 
 

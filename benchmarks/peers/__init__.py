@@ -45,5 +45,8 @@ class Peer(Protocol):
 
 
 def load(name: str, *args: Any) -> Peer:
-    module, made = HOMES[name]
-    return getattr(importlib.import_module(module), made)(*args)
+    """Makes a peer; a name such as "ours-int8" also says in which format its weights are kept."""
+    home, _, weights = name.partition("-")
+    module, made = HOMES[home]
+    options = {"weights": weights} if weights else {}
+    return getattr(importlib.import_module(module), made)(*args, **options)

@@ -16,9 +16,17 @@ PACKAGES = ("jax", "jaxlib", "flax", "numpy")
 
 
 class Ours:
-    def __init__(self, folder: str, text: str, audio_s: float, n_semantic: int, dtype: str | None):
-        self.text, self.audio_s = text, audio_s
-        self.bark: Any = Bark.from_pretrained(folder, dtype=dtype)
+    def __init__(
+        self,
+        folder: str,
+        text: str,
+        audio_s: float,
+        n_semantic: int,
+        dtype: str | None,
+        weights: str | None = None,
+    ):
+        self.text, self.audio_s, self.weights = text, audio_s, weights
+        self.bark: Any = Bark.from_pretrained(folder, dtype=dtype, weights=weights)
         for stage in STAGES:  # otherwise the first call would load it
             with self.bark.runner.params[stage].on_device():
                 pass
@@ -29,6 +37,7 @@ class Ours:
             "device": device.device_kind,
             "platform": device.platform,
             "dtype": self.bark.runner.execution.dtypes.params,
+            "weights": self.weights,
             "threads": len(os.sched_getaffinity(0)),
             "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         }

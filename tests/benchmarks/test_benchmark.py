@@ -19,9 +19,19 @@ from benchmarks import load
 from benchmarks.samples import Sample, derive, quote, quote_ratio
 from benchmarks.settings import ROOT, BenchmarkSettings, check_installed
 from benchmarks.summary import Roof, prefills, rates, summarise_batches
-from benchmarks.work import Task, Work, decode, fine_window, layer_values, model_config, prefill
+from benchmarks.work import (
+    Formats,
+    Task,
+    Work,
+    decode,
+    fine_window,
+    layer_values,
+    model_config,
+    prefill,
+)
 
 TINY = model_config("tiny")
+F32, BF16 = Formats("float32", "float32"), Formats("bfloat16", "bfloat16")
 
 
 # --- work and roofline ---
@@ -33,7 +43,7 @@ def test_decode_work_is_what_a_hand_computes():
     Three steps see 10 + 11 + 12 = 33 positions, 2 layers · 2 · 32 values each, in 2 rows: 8,448.
     """
     assert layer_values(TINY.semantic) == 24_704
-    assert decode(TINY.semantic, 5, 10, 3, 2, "float32") == Work(
+    assert decode(TINY.semantic, 5, 10, 3, 2, F32) == Work(
         tokens=6,
         steps=3,
         read_bytes=4 * (3 * 24_864 + 8_448),
@@ -42,8 +52,13 @@ def test_decode_work_is_what_a_hand_computes():
 
 
 def test_bfloat16_halves_the_bytes_and_leaves_the_operations():
-    full, half = (decode(TINY.semantic, 5, 10, 3, 2, dtype) for dtype in ("float32", "bfloat16"))
+    full, half = (decode(TINY.semantic, 5, 10, 3, 2, formats) for formats in (F32, BF16))
     assert (half.read_bytes * 2, half.operations) == (full.read_bytes, full.operations)
+
+
+def test_int8_weights_leave_the_cache_in_float32():
+    formats = Formats.of({"dtype": "float32", "weights": "int8"})
+    assert decode(TINY.semantic, 5, 10, 3, 2, formats).read_bytes == 3 * 24_864 + 4 * 8_448
 
 
 def test_prefill_work_is_what_a_hand_computes():
@@ -61,7 +76,7 @@ def test_fine_work_is_what_a_hand_computes():
 
 @pytest.mark.parametrize(("size", "millions"), [("small", 93), ("large", 312)])
 def test_real_sizes_have_the_published_number_of_weights(size, millions):
-    work = decode(model_config(size).semantic, 10_001, 0, 1, 0, "float32")
+    work = decode(model_config(size).semantic, 10_001, 0, 1, 0, F32)
     assert round(work.read_bytes / 4 / 1e6) == millions
 
 
@@ -88,8 +103,8 @@ def test_three_seconds_are_the_lengths_of_the_original():
 def test_rates_are_shares_of_what_the_machine_can_do():
     task = Task(TINY, n_semantic=11)
     roof = Roof(read_bytes=1e9, copy_bytes=2e9, operations={"float32": 1e9})
-    work = task.work("float32")
-    found = rates("semantic_decode", 0.5, task, "float32", roof)
+    work = task.work(F32)
+    found = rates("semantic_decode", 0.5, task, F32, roof)
     assert found["ms_per_step"] == pytest.approx(50)
     assert found["tokens_per_s"] == pytest.approx(20)
     assert found["bytes_per_s"] == pytest.approx(work["semantic_decode"].read_bytes / 0.5)
@@ -98,7 +113,7 @@ def test_rates_are_shares_of_what_the_machine_can_do():
     assert found["roofline_tokens_per_s"] == pytest.approx(
         10 / max(work["semantic_decode"].read_bytes / 1e9, work["semantic_decode"].operations / 1e9)
     )
-    fine = rates("fine", 0.5, task, "float32", roof)
+    fine = rates("fine", 0.5, task, F32, roof)
     assert fine["share_of_matmul"] == pytest.approx(work["fine"].operations / 0.5 / 1e9)
 
 
@@ -155,7 +170,7 @@ def test_batches_are_held_against_solo_runs_of_the_same_round():
     samples = [Sample(1.0, 0, stage="semantic", rows=1, phase="batch")]
     samples += [Sample(2.0, 0, stage="semantic", rows=8, phase="batch")]
     roof = Roof(1e9, 1e9, {"float32": 1e9})
-    rows = summarise_batches(samples, tasks, "float32", roof, max_load=0.15)
+    rows = summarise_batches(samples, tasks, {"ours": F32}, roof, max_load=0.15)
     assert {row["rows"]: row["against_solo"]["median"] for row in rows} == {1: 1.0, 8: 4.0}
 
 

@@ -36,8 +36,10 @@ def test_the_script_refuses_bad_settings_in_one_line():
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(("ours", "suno"), id="suno", marks=pytest.mark.thorough),
-        pytest.param(("ours", "suno", "transformers"), id="all", marks=pytest.mark.expensive),
+        pytest.param(("ours", "ours-int8", "suno"), id="suno", marks=pytest.mark.thorough),
+        pytest.param(
+            ("ours", "ours-int8", "suno", "transformers"), id="all", marks=pytest.mark.expensive
+        ),
     ],
 )
 def peers(request):
@@ -51,10 +53,11 @@ def tiny_run(peers, tmp_path_factory):
         pytest.skip("needs the extra parity")
     folder = tmp_path_factory.mktemp("benchmark")
     done = script(
-        "size=tiny", f"peers=[{','.join(peers)}]", "audio_s=0.2", "repeats=2", "batches=[1,2]",
+        "size=tiny", f"peers=[{','.join(p for p in peers if p != 'ours-int8')}]", "weights=[int8]",
+        "audio_s=0.2", "repeats=2", "batches=[1,2]",
         "batch_repeats=1", "stream_repeats=1", "streams=2",
         "cold_repeats=0", "machine_gib=0.01", "patience_s=0", "device=cpu",
-        f"out={folder}/results", f"weights={folder}/weights", OMP_NUM_THREADS="1",
+        f"out={folder}/results", f"models={folder}/weights", OMP_NUM_THREADS="1",
         JAX_NUM_CPU_DEVICES="1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -90,7 +93,7 @@ def test_a_result_has_what_a_reader_needs(tiny_run, peers):
     assert all(about["versions"] for about in result["peers"].values())
     assert all(m["peak_rss"] >= m["rss"] > 2**20 for m in result["memory"].values())
     samples = [Sample(**sample) for sample in result["samples"]]
-    assert len(samples) == 2 * 6 * len(peers) + 1 * 6 * 2
+    assert len(samples) == 2 * 6 * len(peers) + 1 * 6 * 2 * 2  # batches of ours in two formats
     assert all(sample.seconds > 0 and sample.load >= 0 for sample in samples)
     peers_in_turn = [sample.peer for sample in samples if sample.phase == "solo"]
     assert peers_in_turn == list(peers) * 12
