@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -185,7 +185,7 @@ def get_judge(name: str, bark: Model, voice: Any = None) -> Judge:
     found: Any = getattr(importlib.import_module(name.partition(":")[0]), rest, None)
     if not callable(found):
         raise ValueError(f"judge {name!r}: the module has no function {rest!r}")
-    return found
+    return cast("Judge", found)
 
 
 def column_of(name: str) -> str:

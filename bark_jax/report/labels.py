@@ -21,6 +21,10 @@ LABELS: dict[str, tuple[str, str, str]] = {  # name: (label, unit, what it tells
     "letters_per_s": ("speaking rate", "letters/s", "letters of the text per second of sound"),
     "semantic_entropy_bits": ("semantic entropy", "bit", "mean over steps; 0 is certain"),
     "coarse_entropy_bits": ("coarse entropy", "bit", "mean over steps; 0 is certain"),
+    "mark_words": ("word accuracy", "", "1 minus the word error rate"),
+    "mark_likelihood": ("likelihood", "nat", "mean log-probability of a semantic token"),
+    "mark_dnsmos": ("DNSMOS", "", "predicted opinion of listeners, 1 to 5"),
+    "mark_likeness": ("likeness to the voice", "", "cosine of speaker embeddings, 0 to 1"),
     "generation_s": ("time", "s", "of all stages, of the batch that the point was in"),
 }
 STAGE_LABELS = {

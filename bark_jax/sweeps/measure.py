@@ -1,5 +1,6 @@
 """All metrics of one generation, as its settings ask for them."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from bark_jax.config import TRANSFORMERS
 from bark_jax.evaluation.audio import audio_metrics, speaking_rate
 from bark_jax.evaluation.entropy import step_entropy
+from bark_jax.evaluation.judges import column_of, get_judge
 from bark_jax.evaluation.recognizer import make_recognizer
 from bark_jax.evaluation.tokens import token_metrics
 from bark_jax.evaluation.wer import normalize, word_errors
@@ -22,6 +24,7 @@ def measure(
 
     Raises:
       ImportError: a metric's package is missing.
+      ValueError: a judge does not know its option.
     """
     wanted = point.metrics
     metrics = audio_metrics(made.audio, made.sample_rate, with_pitch=wanted.f0)
@@ -41,6 +44,9 @@ def measure(
     if wanted.score:
         means = bark.score(made, voice=point.voice).means()
         metrics |= {f"{stage}_log_p": means.get(stage) for stage in TRANSFORMERS}
+    for name in wanted.judges:
+        mark = get_judge(name, bark, point.voice)(made)
+        metrics[column_of(name)] = mark if math.isfinite(mark) else None
     if wanted.wer is not None:
         heard = make_recognizer(wanted.wer)(made.audio, made.sample_rate)
         errors, words = word_errors(made.text, heard)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bark_jax.checkpoint import load_config
+from bark_jax.evaluation.judges import check_judge
 from bark_jax.sampling_config import SamplingConfig
 from bark_jax.sources.resolve import resolve_model
 from bark_jax.stages.checks import check_processors
@@ -23,7 +24,8 @@ def plan(points: Sequence[PointSettings], sweep_dir: Path) -> list[str | None]:
     """The folder of every point below `sweep_dir`; None for one that is finished.
 
     Raises:
-      ValueError: no points, points that are equal, results of another version, too little disk.
+      ValueError: no points, points that are equal, results of another version, too little disk,
+        an unknown judge.
       ImportError: a package that the metrics need is missing.
       OSError: a model cannot be found or downloaded.
     """
@@ -75,6 +77,8 @@ def _check_distinct(points: Sequence[PointSettings], keys: Sequence[str]) -> Non
 
 
 def _check_installed(points: Sequence[PointSettings]) -> None:
+    for name in {name for point in points for name in point.metrics.judges}:
+        check_judge(name)
     needed = dict(NEEDED)
     if any(point.metrics.wer is not None for point in points):
         needed["jiwer"] = "eval"

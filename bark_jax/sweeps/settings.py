@@ -58,11 +58,13 @@ class MetricsSettings:
     wer: str | None = None  # a recogniser, see evaluation/recognizer.py
     entropy: bool = False  # of the sampling distributions; a scoring pass over the tokens
     score: bool = False  # log-probabilities under the models themselves; such a pass, fine included
+    judges: tuple[str, ...] = ()  # names, see evaluation/judges.py
 
     def asked(self) -> dict[str, Any]:
-        """As plain data; `score` only where it is asked for, as keys of earlier results lack it."""
+        """As plain data; what earlier results lack in their keys only where it is asked for."""
         fields = dataclasses.asdict(self)
-        return {name: value for name, value in fields.items() if value or name != "score"}
+        newer = ("score", "judges")
+        return {name: value for name, value in fields.items() if value or name not in newer}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

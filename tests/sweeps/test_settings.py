@@ -39,6 +39,8 @@ def model(tmp_path):
         {"model": {"source": "nano", "dtype": "bfloat16"}},
         {"metrics": {"entropy": True}},
         {"guidance": {"text": "", "scale": 1.5}},
+        {"metrics": {"score": True}},
+        {"metrics": {"judges": ["words"]}},
     ],
 )
 def test_the_key_changes_with_what_changes_the_results(changes):
@@ -132,6 +134,12 @@ def test_plan_forgets_the_errors_of_points_that_run_again(tmp_path, model):
     write_json(folder / ERROR_FILE, {"key": name, "settings": {}, "error": "E: no"})
     assert plan(points, tmp_path / "out") == [name]
     assert not (folder / ERROR_FILE).exists()
+
+
+def test_plan_refuses_a_judge_that_nobody_knows(tmp_path, model):
+    with pytest.raises(ValueError, match="judge 'wurds' is not known"):
+        plan([point(model, metrics={"judges": ["wurds"]})], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_plan_refuses_equal_points(tmp_path, model):
