@@ -13,6 +13,8 @@ from bark_jax.audio_files import AudioWriter, check_name, sidecar_of, write_side
 from bark_jax.runtime.files import replacing
 from bark_jax.voices import save_voice
 
+NAMELESS = ("dict", "Voice", "Generation")  # recorded in place of a voice that has no name
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Generation:
@@ -99,3 +101,14 @@ class Generation:
     def save_voice(self, path: str | os.PathLike[str]) -> None:
         """Writes the tokens as a history prompt, in the original's `.npz` format."""
         save_voice(path, self.semantic, self.coarse, self.fine)
+
+
+def voice_of(made: Generation, voice: Any) -> Any:
+    """`voice`, or where it is None the name of the one that a generation was made with.
+
+    Raises:
+      ValueError: that one has no name.
+    """
+    if voice is None and (voice := made.settings["voice"]) in NAMELESS:
+        raise ValueError(f"voice=None, but the generation was made with a {voice}: want that")
+    return voice

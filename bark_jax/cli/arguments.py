@@ -22,6 +22,7 @@ from bark_jax.sampling_config import SamplingConfig
 PROG = "bark-jax"
 USAGE_ERROR = 2  # exit code
 PIPE = "-"  # standard input or output, in place of a text or a file
+JUDGE = "words"  # of --best-of
 OUTPUT = "bark_generation.wav"  # where audio goes by default
 SWITCHES = ("-q", "--quiet", "--silent", "--output-full")  # may take a value: --silent True
 BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
@@ -113,6 +114,11 @@ def _add_text_and_output(group: Any) -> None:
     add("--save-voice", metavar="NPZ", type=npz_name, help="the same, to a file of your choice")
     add("--seed", type=whole, metavar="N",
         help="of every text; equal seeds give equal audio; default: a new one each, printed")
+    add("--best-of", type=positive_int, metavar="N",
+        help="speak every text with N seeds, from --seed on, and keep the best by a judge")
+    add("--by", metavar="JUDGE",
+        help="of --best-of and --long: words, likelihood, dnsmos, likeness or module:function; "
+        f"default of --best-of: {JUDGE}, by a recogniser of English")
     add("--stream", action="store_true",
         help="write audio as it is made, to standard output or FILE; texts follow one another")
     add("--low-latency", action="store_true",
@@ -145,6 +151,9 @@ def _add_long(group: Any) -> None:
     add("--language", dest="long.language", choices=LANGUAGES, help="default: guessed")
     add("--tries", dest="long.tries", type=positive_int, metavar="N",
         help=f"of a piece that fails a check (default {default.tries})")
+    add("--least-mark", dest="long.least_mark", type=float, metavar="MARK",
+        help="of the judge --by: a piece below it is tried again; without it every piece is tried "
+        "--tries times, and the best is taken")
     add("--recognizer", dest="long.recognizer", metavar="NAME",
         help='checks the words too: "pocketsphinx" (English), "whisper:MODEL" or "module:function"')
     add("--pause", dest="long.pause_s", type=number, metavar="SECONDS",
@@ -296,11 +305,12 @@ def _respell(argv: Sequence[str]) -> list[str]:
 
 def _long_settings(args: argparse.Namespace) -> dict[str, Any]:
     """The given fields of `LongSettings` only."""
-    return {
+    settings = {
         name.removeprefix("long."): value
         for name, value in vars(args).items()
         if name.startswith("long.") and value is not None
     }
+    return settings | ({"judge": args.by} if args.by else {})
 
 
 def _sampling(args: argparse.Namespace) -> dict[str, dict[str, Any]]:

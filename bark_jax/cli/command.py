@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from bark_jax.cli.arguments import PIPE, PROG, Parser, make_parser, parse
+from bark_jax.cli.arguments import JUDGE, PIPE, PROG, Parser, make_parser, parse
 from bark_jax.cli.conventions import FAILURE, INTERRUPTED, OK, check_format, check_pipe
 from bark_jax.cli.model import find_model, load_model, local_mesh
 from bark_jax.cli.subcommands import SUBCOMMANDS
@@ -76,6 +76,10 @@ def run(argv: Sequence[str]) -> int:
         return list_voices(args)
     if not args.stream and (args.low_latency or args.format != "wav"):
         parser.error("--low-latency and --format go with --stream")
+    if args.best_of and (args.stream or args.long or args.batch_file):
+        parser.error("--best-of goes with neither --stream nor --long nor --batch-file")
+    if args.by and not (args.best_of or args.long):
+        parser.error("--by goes with --best-of or --long")
     if args.stream:
         from bark_jax.cli.stream import speak_stream
 
@@ -103,10 +107,14 @@ def speak(parser: Parser, args: argparse.Namespace) -> int:
 
     for text in texts:
         checked_text(text)
+    if args.best_of:
+        from bark_jax.evaluation.judges import check_judge
+
+        check_judge(args.by or JUDGE)
     bark = load_model(args, find_model(args))
     audio_s, begin = 0.0, time.perf_counter()
-    for row, result in generate(bark, texts, args):
-        report = write(result, targets[row])
+    for row, result, note in generate(bark, texts, args):
+        report = write(result, targets[row]) + note
         audio_s += result.duration_s
         if not args.quiet:
             print(report, file=sys.stderr)
@@ -221,8 +229,8 @@ def numbered(file: Path, index: int, n_texts: int) -> Path:
 
 def generate(
     bark: "Bark", texts: Sequence[str], args: argparse.Namespace
-) -> Iterator[tuple[int, "Generation"]]:
-    """Yields (number of the text, generation) as texts are ready."""
+) -> Iterator[tuple[int, "Generation", str]]:
+    """Yields (number of the text, generation, what else to say of it) as texts are ready."""
     options = {
         "voice": args.voice,
         "seed": [secrets.randbits(32) if args.seed is None else args.seed for _ in texts],
@@ -230,11 +238,18 @@ def generate(
         "progress": not args.quiet,
     }
     batch_rows = args.batch_size or bark.batch_rows
-    if len(texts) > batch_rows:
-        yield from bark.stream(texts, batch_rows=batch_rows, **options)
+    if args.best_of:
+        for row, (text, seed) in enumerate(zip(texts, options.pop("seed"), strict=True)):
+            by = args.by or JUDGE
+            mark, best = bark.best_of(args.best_of, text, by=by, seed=seed, **options)[0]
+            yield row, best, f", the best of {args.best_of} by {by}: {mark:.3g}"
+    elif len(texts) > batch_rows:
+        for row, result in bark.stream(texts, batch_rows=batch_rows, **options):
+            yield row, result, ""
     else:
-        results = bark.generate(texts, **options)
-        yield from enumerate(cast("list[Generation]", results))  # a list, because texts are one
+        results = cast("list[Generation]", bark.generate(texts, **options))  # as texts are a list
+        for row, result in enumerate(results):
+            yield row, result, ""
 
 
 def list_voices(args: argparse.Namespace) -> int:

@@ -19,9 +19,8 @@ from bark_jax.evaluation import dnsmos as mos
 from bark_jax.evaluation import speakers
 from bark_jax.evaluation.recognizer import make_recognizer
 from bark_jax.evaluation.wer import word_errors
-from bark_jax.generation import Generation
+from bark_jax.generation import Generation, voice_of
 from bark_jax.numbers import check_allowed
-from bark_jax.scoring.score import voice_of
 
 Judge = Callable[[Generation], float]
 

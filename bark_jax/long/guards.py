@@ -27,6 +27,7 @@ class Verdict:
     score: float
     length_s: float  # from the first sound to the last
     word_error_rate: float | None = None
+    mark: float | None = None  # a judge's, where there is one
 
 
 def judge(
@@ -39,6 +40,8 @@ def judge(
     is_cut_off: bool,
     expected_s: float,
     recognizer: Recognizer | None = None,
+    mark: float | None = None,
+    least_mark: float | None = None,
 ) -> Verdict:
     """Checks one try of a piece.
 
@@ -48,6 +51,8 @@ def judge(
       is_cut_off: it reached a limit instead of its end.
       expected_s: how long the text should take [s].
       recognizer: hears the words; None: they are not checked.
+      mark: of a judge, higher is better.
+      least_mark: a lower one is a fault, and so is NaN.
     """
     spans = sounding_spans(audio, sample_rate)
     sounding_s = sum(end - begin for begin, end in spans)
@@ -72,8 +77,11 @@ def judge(
         rate = errors / n_words if n_words else 0.0
         if rate > MISSED_WORDS:
             faults["misses words"] = 2.0
+    if mark is not None and least_mark is not None and not mark >= least_mark:
+        faults["marked too low"] = 2.0
     unlike = abs(math.log(max(length_s, 0.1) / max(expected_s, 0.1)))
-    return Verdict(tuple(faults), sum(faults.values()) + unlike + (rate or 0.0), length_s, rate)
+    score = sum(faults.values()) + unlike + (rate or 0.0)
+    return Verdict(tuple(faults), score, length_s, rate, mark)
 
 
 def repeats_itself(semantic: np.ndarray, rate_hz: float) -> bool:

@@ -1,6 +1,7 @@
 """`Bark.generate_long`: a text of any length to one recording, in memory or in a file."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -12,6 +13,8 @@ import numpy as np
 
 from bark_jax import __version__
 from bark_jax.audio_files import AudioWriter, check_name
+from bark_jax.evaluation.judges import Model as Judging
+from bark_jax.evaluation.judges import get_judge
 from bark_jax.evaluation.recognizer import make_recognizer
 from bark_jax.long.guards import Recognizer
 from bark_jax.long.manifest import (
@@ -31,10 +34,8 @@ from bark_jax.runtime.progress import seconds_bar
 from bark_jax.text import warn_of_unknown_words
 
 
-class Speaker(Model, Protocol):
+class Speaker(Model, Judging, Protocol):
     """What `generate_long` needs of `Bark`."""
-
-    voices: Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,13 +123,17 @@ def generate_long(
     )
     if recognizer is None and script.settings.recognizer is not None:
         recognizer = make_recognizer(script.settings.recognizer)
+    judge_of = None
+    if script.settings.judge is not None:
+        judge_of = functools.partial(get_judge, script.settings.judge, bark)
+        judge_of(None)  # fails early if there is none
     given = {
         speaker: bark.voices.resolve(own)
         for speaker, own in ({None: voice} | dict(voices or {})).items()
         if own is not None
     }
     rows = batch_rows or bark.batch_rows
-    session = Session(bark, script, given, rows, recognizer)
+    session = Session(bark, script, given, rows, recognizer, judge_of)
     if not session.pieces:
         raise ValueError("text holds nothing to say")
     warn_of_unknown_words(bark.runner.tokenizer, " ".join(piece.text for piece in session.pieces))

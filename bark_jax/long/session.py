@@ -7,12 +7,14 @@ goes on bit by bit as if it had not been interrupted.
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from bark_jax.config import BarkConfig
+from bark_jax.evaluation.judges import Judge
 from bark_jax.generation import Generation
 from bark_jax.long.guards import Recognizer, Verdict, judge
 from bark_jax.long.joining import Joiner, finish
@@ -75,10 +77,15 @@ class Session:
         given: Mapping[str | None, Any],
         batch_rows: int,
         recognizer: Recognizer | None = None,
+        judge_of: Callable[[Any], Judge] | None = None,
     ) -> None:
-        """`given` holds the resolved voice of every speaker that has one; None is the narrator."""
+        """`given` holds the resolved voice of every speaker that has one; None is the narrator.
+
+        Args:
+          judge_of: the judge of pieces that are spoken in a voice.
+        """
         self._bark, self._script, self._given, self._rows = bark, script, given, batch_rows
-        self._recognizer = recognizer
+        self._recognizer, self._judge_of = recognizer, judge_of
         self.letters_per_s = script.settings.letters_per_s
         self.pieces = self._split(0, None)
         self.rows: list[dict[str, Any]] = []  # of the manifest: the pieces that are written
@@ -251,6 +258,7 @@ class Session:
     def _take(self, index: int, made: Generation) -> None:
         """Judges a try, and keeps it if it is the best so far."""
         settings, layout = self._script.settings, self._bark.config.tokens
+        mark = self._judge_of(self._history(index))(made) if self._judge_of else None
         verdict = judge(
             made.audio,
             made.sample_rate,
@@ -260,13 +268,17 @@ class Session:
             is_cut_off=self._script.is_cut_off(made.finish_reason, self._budget_s(index)),
             expected_s=self._expected_s(index),
             recognizer=self._recognizer,
+            mark=mark,
+            least_mark=settings.least_mark,
         )
         held = self.held.setdefault(index, Held())
         held.tries.append(_record(made, verdict, self._expected_s(index)))
-        if held.take is None or verdict.score < held.tries[held.chosen]["score"]:
+        if held.take is None or _rank(held.tries[-1]) < _rank(held.tries[held.chosen]):
             held.chosen = len(held.tries) - 1
             held.take = Take(index, made.audio, made.semantic, made.coarse, made.fine)
-        held.is_done = not verdict.faults or len(held.tries) >= settings.tries
+        is_searching = mark is not None and settings.least_mark is None  # for the best of all tries
+        is_good = not verdict.faults and not is_searching
+        held.is_done = is_good or len(held.tries) >= settings.tries
         if held.is_done and index in self._sources:
             self.histories[index] = self._usable(index, held.take)
 
@@ -336,9 +348,17 @@ class Session:
         return np.concatenate(final)
 
 
+def _rank(tried: Mapping[str, Any]) -> tuple[float, ...]:
+    """Orders tries, the best first: by their score, or, where there is a judge, by its mark."""
+    if "mark" not in tried:
+        return (tried["score"],)
+    mark = tried["mark"]
+    return (bool(tried["faults"]), math.inf if mark is None else -mark)
+
+
 def _record(made: Generation, verdict: Verdict, expected_s: float) -> dict[str, Any]:
     """A try, as the manifest shows it."""
-    heard = verdict.word_error_rate
+    heard, mark = verdict.word_error_rate, verdict.mark
     return {
         "seed": made.seed,
         "duration_s": round(made.duration_s, 4),
@@ -347,5 +367,6 @@ def _record(made: Generation, verdict: Verdict, expected_s: float) -> dict[str, 
         "finish_reason": made.finish_reason,
         "faults": list(verdict.faults),
         **({} if heard is None else {"word_error_rate": round(heard, 3)}),
+        **({} if mark is None else {"mark": round(mark, 4) if math.isfinite(mark) else None}),
         "score": round(verdict.score, 4),
     }

@@ -23,6 +23,8 @@ class LongSettings:
     budget: float | None = 2.0  # greatest length of a piece, in estimated lengths; None: none
     tries: int = 3  # of a piece that fails a check
     recognizer: str | None = None  # that checks words, see `evaluation/recognizer.py`
+    judge: str | None = None  # that marks every try, see `evaluation/judges.py`
+    least_mark: float | None = None  # below it is a fault; None: all tries are made, the best taken
     trim: bool = True  # silence before and after each piece
     pause_s: float = 0.25  # between pieces of one speaker
     speaker_pause_s: float = 0.5  # between pieces of two
@@ -96,6 +98,8 @@ _ALLOWED: Mapping[str, Allowed] = {
     "budget": ("a number >= 1, or None", _at_least(1)),
     "tries": ("a whole number >= 1", _is_count),
     "recognizer": ("a name, or None", lambda v: isinstance(v, str)),
+    "judge": ("a name, or None", lambda v: isinstance(v, str)),
+    "least_mark": ("a number, or None", is_finite),
     "trim": ("True or False", _is_bool),
     "pause_s": ("a number >= 0", _at_least(0)),
     "speaker_pause_s": ("a number >= 0", _at_least(0)),

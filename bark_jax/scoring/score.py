@@ -11,7 +11,7 @@ from bark_jax.batching import Batch, as_rows
 from bark_jax.config import TRANSFORMERS, TokenLayout
 from bark_jax.decoding.noise import KeyNoise
 from bark_jax.decoding.sampling import Filter
-from bark_jax.generation import Generation
+from bark_jax.generation import Generation, voice_of
 from bark_jax.sampling_config import SamplingConfig
 from bark_jax.scoring.causal import Rule, score_coarse, score_semantic
 from bark_jax.scoring.fine import score_fine
@@ -21,8 +21,6 @@ from bark_jax.stages.checks import check_codes, check_semantic
 from bark_jax.stages.coarse_plan import make_plan
 from bark_jax.stages.runner import StageRunner
 
-NAMELESS = ("dict", "Voice", "Generation")  # recorded in place of a voice that has no name
-
 
 @dataclasses.dataclass(frozen=True)
 class Tokens:
@@ -31,17 +29,6 @@ class Tokens:
     semantic: np.ndarray | None = None  # (N,)
     coarse: np.ndarray | None = None  # (q, T)
     fine: np.ndarray | None = None  # (Q, T)
-
-
-def voice_of(made: Generation, voice: Any) -> Any:
-    """`voice`, or where it is None the name of the one that a generation was made with.
-
-    Raises:
-      ValueError: that one has no name.
-    """
-    if voice is None and (voice := made.settings["voice"]) in NAMELESS:
-        raise ValueError(f"voice=None, but the generation was made with a {voice}: want that")
-    return voice
 
 
 def rows_of_generations(made: Sequence[Generation], voice: Any) -> tuple[dict[str, Any], list[Any]]:

@@ -39,6 +39,10 @@ class FakeBark:
             raise self.error
         return [self._make(text, seed) for text, seed in zip(texts, options["seed"], strict=True)]
 
+    def best_of(self, n, text, *, by, seed, **options):
+        self.calls.append(([text], options | {"n": n, "by": by, "seed": [seed]}))
+        return [(0.75, self._make(text, seed + 2)), (0.5, self._make(text, seed))]
+
     def stream(self, texts, batch_rows, **options):
         self.calls.append((texts, options | {"batch_rows": batch_rows}))
         rows = [self._make(t, seed) for t, seed in zip(texts, options["seed"], strict=True)]
@@ -173,6 +177,14 @@ def test_without_a_seed_every_text_has_its_own_and_it_is_printed(bark, capsys):
     seeds = bark.calls[0][1]["seed"]
     assert len(set(seeds)) == 2
     assert all(f"seed {seed}," in capsys.readouterr().err for seed in seeds[:1])
+
+
+def test_the_best_of_n_is_kept_and_told_with_its_mark(bark, capsys):
+    assert cli.main(["Hello.", "--best-of", "4", "--by", "likelihood", "--seed", "5"]) == 0
+    _, options = bark.calls[0]
+    assert (options["n"], options["by"], options["seed"]) == (4, "likelihood", [5])
+    wanted = "seed 7, ended by itself, the best of 4 by likelihood: 0.75\n"
+    assert wanted in capsys.readouterr().err
 
 
 def test_one_seed_serves_all_texts(bark):
@@ -396,6 +408,8 @@ def test_version(capsys):
         (["a", "-o", "x.mp3", "--bits", "16"], "the output: bits=16 is not of a .mp3 file"),
         (["a", "b", "-o", "-"], "2 texts do not fit into one pipe"),
         (["a", "-o", "-", "--output-full"], "--output-full needs a file name"),
+        (["a", "--stream", "--best-of", "2"], "--best-of goes with neither --stream nor --long"),
+        (["a", "--by", "words"], "--by goes with --best-of or --long"),
     ],
 )
 def test_wrong_usage_is_told_in_one_line(bark, capsys, argv, message):

@@ -26,6 +26,29 @@ def made_of(bark, text=TEXT, **options):
     return generate_long(bark, text, **options)
 
 
+def seed_in_the_middle(made) -> float:
+    """A judge of a user's: it likes the second try."""
+    return -abs((made.seed >> 40) - 1.0) if made.text == SENTENCES[0] else float("nan")
+
+
+JUDGE = SINGLE | {"judge": f"{__name__}:seed_in_the_middle"}
+
+
+def test_a_judge_chooses_among_all_tries():
+    made = made_of(FakeModel({SENTENCES[1]: ["", "short"]}), settings=JUDGE)
+    first, second = made.pieces[:2]
+    assert [one["mark"] for one in first["tries"]] == [-1, 0, -1] and first["chosen"] == 1
+    # without a mark any try without a fault will do
+    assert [one["mark"] for one in second["tries"]] == [None] * 3 and second["chosen"] == 0
+
+
+def test_a_least_mark_is_a_check_like_others():
+    made = made_of(FakeModel(), SENTENCES[0], settings=JUDGE | {"least_mark": -0.5})
+    (piece,) = made.pieces
+    assert [one["faults"] for one in piece["tries"]] == [["marked too low"], []]
+    assert piece["chosen"] == 1
+
+
 def asked(bark):
     """Every row that the model was asked for: {text: [voice of each try]}."""
     rows = [
@@ -227,6 +250,7 @@ def test_files_that_hold_no_subtitles_are_refused(content, suffix):
         ({"seed": -1}, "seed=-1"),
         ({"settings": {"mode": "x"}}, "settings.mode='x' is not allowed; want one of"),
         ({"settings": {"tries": 0}}, "settings.tries=0"),
+        ({"settings": {"judge": "wurds"}}, "judge 'wurds' is not known"),
         ({"settings": {"speed": 1}}, "settings: .*speed"),
         ({"settings": "podcast"}, r"settings='podcast' is not one of \['notebook'\]"),
         ({"sampling": {"fine": {"temperature": -1}}}, "sampling.fine.temperature=-1"),
