@@ -172,6 +172,8 @@ class Scoring:
 
     def _rule(self, stage: str) -> Rule:
         values = self.under.sampling[stage]
+        if stage == "semantic" and self.under is self.drawn:
+            values = self.runner.semantic_sampling(self.drawn)
         may_end = values.get("allow_early_stop", [True] * len(self.rows))
         return Rule(Filter.of(values), np.array(may_end))  # pyright: ignore[reportArgumentType]
 
