@@ -164,7 +164,13 @@ def _assemble(
         tracker = make_tracker(settings.tracking, out, to_dict(settings), run_id)
         stack.callback(tracker.finish)
     sampler = Sampler(
-        init, settings.stage, out / "samples", settings.sample_texts, settings.sample_voice, tracker
+        init,
+        settings.stage,
+        out / "samples",
+        settings.sample_texts,
+        settings.sample_voice,
+        settings.sample_judges,
+        tracker,
     )
     return Loop(
         settings=settings,

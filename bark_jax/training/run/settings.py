@@ -13,8 +13,8 @@ from bark_jax.training.run.trainable import LoraSettings
 # May change when a run is resumed; a change of anything else makes it another run.
 FREE = {
     "steps", "max_minutes", "steps_per_call", "log_every", "eval_every", "save_every", "keep",
-    "sample_every", "sample_texts", "sample_voice", "export", "mesh", "loader", "tracking",
-    "distributed", "out", "dry_run",
+    "sample_every", "sample_texts", "sample_voice", "sample_judges", "export", "mesh",
+    "loader", "tracking", "distributed", "out", "dry_run",
 }  # fmt: skip
 
 
@@ -63,6 +63,7 @@ class FinetuneSettings:
     sample_every: int = 0  # 0: none
     sample_texts: tuple[str, ...] = ("Hello, this is a sample.",)
     sample_voice: str | None = None
+    sample_judges: tuple[str, ...] = ()  # that mark them, see evaluation/judges.py
     export: str = "last"  # or "best", by eval_loss
     dry_run: bool = False  # only say what the run would take
 

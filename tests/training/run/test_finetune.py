@@ -184,12 +184,17 @@ def test_no_records_are_an_error(tmp_path, home):
 @pytest.mark.expensive
 def test_samples_are_audio_from_the_pipeline(home):
     settings = settings_of(
-        home, "sampled", steps=40, sample_every=40, sample_texts=["abc", "fed"], ema=0.0
-    )
+        home, "sampled", steps=40, sample_every=40, sample_texts=["abc", "fed"], ema=0.0,
+        sample_judges=["likelihood"],
+    )  # fmt: skip
     outcome = finetune(settings)
     folder = home / "sampled" / "samples" / "step_00000040"
     texts = settings.sample_texts
-    made = Bark.from_pretrained(outcome.export).generate(list(texts), seed=[0, 1])
+    bark = Bark.from_pretrained(outcome.export)
+    made = bark.generate(list(texts), seed=[0, 1])
+    means = [row.means()["semantic"] for row in bark.score(made)]
+    marks = json.loads((folder / "marks.json").read_text())
+    assert marks == {"mark_likelihood": pytest.approx(means, abs=1e-5)}
     for i, row in enumerate(cast("list[Generation]", made)):
         samples, rate = soundfile.read(folder / f"{i:02d}.wav", dtype="float32")
         assert rate == row.sample_rate
