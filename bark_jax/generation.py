@@ -10,6 +10,7 @@ import numpy as np
 
 from bark_jax import __version__
 from bark_jax.audio_files import AudioWriter, check_name, sidecar_of, write_sidecar
+from bark_jax.player import player
 from bark_jax.runtime.files import replacing
 from bark_jax.voices import save_voice
 
@@ -53,6 +54,26 @@ class Generation:
             f"Generation({shorten(self.text, 60, placeholder=' …')!r}, {self.duration_s:.2f} s at "
             f"{self.sample_rate} Hz, voice={self.settings.get('voice')!r}, seed={self.seed}, "
             f"finish_reason={self.finish_reason!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        """In a notebook: a player, the waveform, the settings; nothing is fetched."""
+        sampling = self.settings.get("sampling", {})
+        return player(
+            self.audio,
+            self.sample_rate,
+            title=self.text,
+            facts=[
+                f"voice {self.settings.get('voice')}",
+                f"seed {self.seed}",
+                f"{self.duration_s:.2f} s at {self.sample_rate} Hz",
+                f"{len(self.semantic)} semantic tokens",
+                f"ended by {self.finish_reason}",
+            ],
+            details={
+                stage: ", ".join(f"{n} {v}" for n, v in values.items() if v not in (None, []))
+                for stage, values in sampling.items()
+            },
         )
 
     @property

@@ -39,6 +39,7 @@ ROOMS = [
     "bark_jax.conversion",
     "bark_jax.sources",
     "bark_jax.audio_files",
+    "bark_jax.player",
     "bark_jax.generation",
     "bark_jax.guidance",
     "bark_jax.batching",
