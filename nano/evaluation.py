@@ -234,7 +234,7 @@ def _judge(
     recognizer: str,
     pool: ProcessPoolExecutor,
 ) -> dict[str, Any]:
-    heard = list(pool.map(_listen, [(recognizer, audio) for audio in spoken.audio], chunksize=8))
+    heard = list(pool.map(listen, [(recognizer, audio) for audio in spoken.audio], chunksize=8))
     found = [word_errors(text, words) for text, words in zip(texts, heard, strict=True)]
     errors, words = (sum(column) for column in zip(*found, strict=True))
     pitches = [p for p in pool.map(_pitch, spoken.audio[:PITCH_ROWS]) if p is not None]
@@ -269,9 +269,10 @@ def timbre(audio: Sequence[np.ndarray]) -> np.ndarray:
     return mean_M - mean_M.mean()
 
 
-def _listen(job: tuple[str, np.ndarray]) -> str:
+def listen(job: tuple[str, np.ndarray]) -> str:
+    """The words that a recogniser hears, spelt out as those that were meant are: no "$4.50"."""
     recognizer, audio = job
-    return make_recognizer(recognizer)(audio, SAMPLE_RATE) if len(audio) else ""
+    return spell_out(make_recognizer(recognizer)(audio, SAMPLE_RATE)) if len(audio) else ""
 
 
 def _pitch(audio: np.ndarray) -> float | None:

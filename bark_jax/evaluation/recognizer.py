@@ -69,7 +69,9 @@ def transcribe(audio: np.ndarray, sample_rate: int) -> str:
 
 
 def _transcribe_whisper(model: str, audio: np.ndarray, sample_rate: int) -> str:
-    segments, _ = _whisper(model).transcribe(resampled(audio, sample_rate, RATE_HZ))
+    samples = resampled(audio, sample_rate, RATE_HZ)
+    # unless told, it draws words at ever higher temperatures where it is unsure
+    segments, _ = _whisper(model).transcribe(samples, temperature=0.0)
     return " ".join(segment.text.strip() for segment in segments)
 
 

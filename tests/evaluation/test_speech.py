@@ -1,10 +1,14 @@
 """The judges of speech: words, pitch. Speech comes from flite, where that is installed."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from bark_jax.evaluation import recognizer
 from bark_jax.evaluation.pitch import pitch_of
-from bark_jax.evaluation.recognizer import make_recognizer, transcribe
+from bark_jax.evaluation.recognizer import RATE_HZ, make_recognizer, transcribe
 from bark_jax.evaluation.wer import normalize, word_errors
 
 TEXT = "please call me back tomorrow"
@@ -67,6 +71,24 @@ def test_transcribe_hears_nothing_in_silence(n_samples):
 def test_a_recognizer_is_found_by_name(monkeypatch):
     assert make_recognizer("pocketsphinx") is transcribe
     assert make_recognizer("bark_jax.evaluation.recognizer:transcribe") is transcribe
+
+
+def test_whisper_hears_the_same_each_time(monkeypatch):
+    """A stand-in for faster-whisper, which would draw words where it is unsure."""
+
+    def transcribe_it(samples, *, temperature):
+        assert temperature == 0 and len(samples) == 2 * RATE_HZ
+        return [SimpleNamespace(text=" Hello"), SimpleNamespace(text=" there. ")], None
+
+    def load(model):
+        assert model == "tiny.en"
+        return SimpleNamespace(transcribe=transcribe_it)
+
+    monkeypatch.setitem(sys.modules, "faster_whisper", SimpleNamespace(WhisperModel=load))
+    recognizer._whisper.cache_clear()
+    heard = make_recognizer("whisper:tiny.en")(np.zeros(2 * RATE, np.float32), RATE)
+    recognizer._whisper.cache_clear()
+    assert heard == "Hello there."
 
 
 @pytest.mark.parametrize("name", ["sphinx", "whisper", "whisper:", "json:nothing", ":x"])

@@ -436,6 +436,16 @@ def test_tokens_are_read_as_phones():
     assert evaluation.spoken_phones(np.array([], int), names) == []
 
 
+def says_digits(audio, sample_rate):
+    return f"It's $4.50 for {len(audio) // sample_rate}."
+
+
+def test_what_is_heard_is_spelt_out_as_what_was_meant():
+    heard = evaluation.listen((f"{__name__}:says_digits", np.zeros(corpus.SAMPLE_RATE)))
+    assert heard == "It's four dollars and fifty cents for one."
+    assert evaluation.listen(("pocketsphinx", np.zeros(0))) == ""
+
+
 def test_table_shows_every_row():
     row = {"speaker": "model", "voice": "rms", "sampling": "greedy", "wer": 0.125}
     rows = [
