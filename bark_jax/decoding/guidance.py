@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from bark_jax.config import GPTConfig
 from bark_jax.models.binding import bind
 from bark_jax.models.gpt import GPT, Cache
+from bark_jax.models.layers import Tap, untouched
 from bark_jax.params import Params
 from bark_jax.runtime.execution import Execution
 
@@ -41,7 +42,7 @@ def bind_guided(
     """The GPT, or what stands for it where rows are guided. Call it inside `jax.jit`.
 
     A guided GPT is given prompts of own and other conditions in turns, (2 B, …), and keeps a
-    position and visible slots for each. It is given the tokens (B,) that both conditions read, and
+    position and visible slots for each; a tap is called with the own conditions. It is given the tokens (B,) that both conditions read, and
     gives logits (B, V).
     """
     model = bind(GPT, cfg, execution, params=params)
@@ -59,7 +60,11 @@ class PairedRows:
     def __init__(self, model: GPT, scale_B: jax.Array) -> None:
         self.model, self.scale_B = model, scale_B
         self.embed, self.embed_merged = model.embed, model.embed_merged
-        self.prefill = model.prefill
+
+    def prefill(
+        self, x_BPD: jax.Array, slots: int, tap: Tap = untouched
+    ) -> tuple[jax.Array, Cache]:
+        return self.model.prefill(x_BPD, slots, _tap_of_own(tap))
 
     def step(
         self,
@@ -68,8 +73,10 @@ class PairedRows:
         cache: Cache,
         visible_BM: jax.Array,
         slot: jax.Array,
+        tap: Tap = untouched,
     ) -> tuple[jax.Array, Cache]:
-        return self.model.step(jnp.repeat(ids_B, 2), position_B, cache, visible_BM, slot)
+        ids_B = jnp.repeat(ids_B, 2)
+        return self.model.step(ids_B, position_B, cache, visible_BM, slot, _tap_of_own(tap))
 
     def logits(
         self, x_BD: jax.Array, first: jax.Array | int = 0, count: int | None = None
@@ -94,9 +101,12 @@ class PairedModels:
     def embed_merged(self, ids_BT: jax.Array, length: int) -> jax.Array:
         return _in_turns(*(m.embed_merged(ids_BT[i::2], length) for i, m in enumerate(self.models)))
 
-    def prefill(self, x_BPD: jax.Array, slots: int) -> tuple[jax.Array, Cache]:
+    def prefill(
+        self, x_BPD: jax.Array, slots: int, tap: Tap = untouched
+    ) -> tuple[jax.Array, Cache]:
         (own_BPD, own), (other_BPD, other) = (
-            m.prefill(x_BPD[i::2, :, : _width(m)], slots) for i, m in enumerate(self.models)
+            m.prefill(x_BPD[i::2, :, : _width(m)], slots, untouched if i else tap)
+            for i, m in enumerate(self.models)
         )
         return _in_turns(own_BPD, other_BPD), (*own, *other)
 
@@ -107,10 +117,13 @@ class PairedModels:
         cache: Cache,
         visible_BM: jax.Array,
         slot: jax.Array,
+        tap: Tap = untouched,
     ) -> tuple[jax.Array, Cache]:
         own, other = self.models
         n = len(own.h)
-        own_BD, own_cache = own.step(ids_B, position_B[0::2], cache[:n], visible_BM[0::2], slot)
+        own_BD, own_cache = own.step(
+            ids_B, position_B[0::2], cache[:n], visible_BM[0::2], slot, tap
+        )
         other_BD, other_cache = other.step(
             ids_B, position_B[1::2], cache[n:], visible_BM[1::2], slot
         )
@@ -135,6 +148,15 @@ def guided(own_BV: jax.Array, other_BV: jax.Array, scale_B: jax.Array) -> jax.Ar
     Written so that a scale of 1 gives the row's own logits without any rounding.
     """
     return own_BV + (scale_B[:, None] - 1) * (own_BV - other_BV)
+
+
+def _tap_of_own(tap: Tap) -> Tap:
+    """A tap that sees the rows' own conditions alone."""
+
+    def tap_of_both(name: str, value: jax.Array) -> jax.Array:
+        return _in_turns(tap(name, value[0::2]), value[1::2])
+
+    return tap if tap is untouched else tap_of_both
 
 
 def _width(model: GPT) -> int:

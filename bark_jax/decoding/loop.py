@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from bark_jax.decoding.guidance import CausalModel
 from bark_jax.models.gpt import Cache
+from bark_jax.models.layers import Tap, untouched
 from bark_jax.runtime.compiling import jit
 
 State = TypeVar("State")
@@ -43,30 +44,38 @@ class Context:
 
 
 def read_prompt(
-    model: CausalModel, x_BPD: jax.Array, length_B: jax.Array, slots: int
+    model: CausalModel,
+    x_BPD: jax.Array,
+    length_B: jax.Array,
+    slots: int,
+    tap: Tap = untouched,
 ) -> tuple[jax.Array, Context]:
     """Reads prompts of embeddings, padded on the right.
 
+    Args:
+      tap: called with the model's intermediates at all positions, see `layers.Tap`.
     Returns:
       The output (B, D) at each row's last real position, and the context for `read_token`.
     """
     P = x_BPD.shape[1]
-    out_BPD, cache = model.prefill(x_BPD, slots)
+    out_BPD, cache = model.prefill(x_BPD, slots, tap)
     out_BD = jnp.take_along_axis(out_BPD, (length_B - 1)[:, None, None], axis=1)[:, 0]
     visible_BM = jnp.arange(slots)[None] < length_B[:, None]
     return out_BD, Context(cache, visible_BM, length_B, jnp.int32(P), P)
 
 
 def read_token(
-    model: CausalModel, token_B: jax.Array, context: Context
+    model: CausalModel, token_B: jax.Array, context: Context, tap: Tap = untouched
 ) -> tuple[jax.Array, Context]:
     """Feeds one token per row.
 
+    Args:
+      tap: as in `read_prompt`, for this position.
     Returns:
       The output (B, D) for the next token, and the context that includes this one.
     """
     c = context
-    out_BD, cache = model.step(token_B, c.position_B, c.cache, c.visible_BM, c.slot)
+    out_BD, cache = model.step(token_B, c.position_B, c.cache, c.visible_BM, c.slot, tap)
     visible_BM = c.visible_BM | (jnp.arange(c.slots) == c.slot)[None]
     slot = jnp.where(c.slot + 1 < c.slots, c.slot + 1, c.first)
     return out_BD, Context(cache, visible_BM, c.position_B + 1, slot, c.first)

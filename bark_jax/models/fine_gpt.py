@@ -9,7 +9,7 @@ from flax import nnx
 
 from bark_jax.config import FineGPTConfig
 from bark_jax.models.forward import Seen, Watch, run_blocks
-from bark_jax.models.layers import Block, Embedding, LayerNorm
+from bark_jax.models.layers import Block, Embedding, LayerNorm, Tap, untouched
 from bark_jax.runtime.execution import Execution
 
 
@@ -56,23 +56,25 @@ class FineGPT(nnx.Module):
         *,
         remat: bool = False,
         watch: Watch | None = None,
+        tap: Tap = untouched,
     ) -> tuple[jax.Array, Seen]:
         """Reads all frames to predict `codebook` (traced int, 1 … Q-1).
 
         Args:
-          remat, watch: as in `GPT.__call__`.
+          remat, watch, tap: as in `GPT.__call__`.
         Returns:
           The last layer's normalised output (B, T, D), and what `watch` kept.
         """
         x_BTD, seen = run_blocks(
             self.h,
-            self.embed(codes_BTQ, codebook),
+            tap("embed", self.embed(codes_BTQ, codebook)),
             self.execution,
             is_causal=False,
             remat=remat,
             watch=watch,
+            tap=tap,
         )
-        return self.ln_f(x_BTD), seen
+        return tap("ln_f", self.ln_f(x_BTD)), seen
 
     def logits(self, x: jax.Array, codebook: jax.Array, count: int) -> jax.Array:
         """Logits (…, count) of the first `count` codes of `codebook` (traced int), float32."""

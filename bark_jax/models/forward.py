@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 
 import jax
 
-from bark_jax.models.layers import Block
+from bark_jax.models.layers import Block, Tap, tap_of_layer, untouched
 from bark_jax.runtime.execution import Execution
 
 # (name, array) -> what to keep under that name, None for nothing. Names of layer i are
-# h.i.attn.{q,k,v}, h.i.attn.out, h.i.mlp.out and h.i.resid; q, k and v are (B, T, H, K), all others
-# (B, T, D).
+# h.i.attn.{q,k,v,mixed}, all (B, T, H, K), h.i.mlp.act (B, T, F), and h.i.attn.out, h.i.mlp.out and
+# h.i.resid, all (B, T, D).
 Watch = Callable[[str, jax.Array], jax.Array | None]
 Seen = dict[str, jax.Array]  # what a `Watch` kept
 
@@ -26,12 +26,14 @@ def run_blocks(
     is_causal: bool,
     remat: bool,
     watch: Watch | None,
+    tap: Tap = untouched,
 ) -> tuple[jax.Array, Seen]:
     """Runs embeddings (positions included) through all blocks.
 
     Args:
       remat: keep only each block's input for the backward pass and recompute the rest.
       watch: receives the named intermediates.
+      tap: may change them first. With `remat` no array may leave through it.
     Returns:
       The last block's output (B, T, D), not normalised, and what `watch` kept.
     """
@@ -41,17 +43,16 @@ def run_blocks(
         def run(x_BTD: jax.Array, layer: int = layer, block: Block = block):
             kept: Seen = {}  # returned: with `remat` no array may leave otherwise
 
-            def note(name: str, value: jax.Array) -> None:
-                name = f"h.{layer}.{name}"
+            def watched(name: str, value: jax.Array) -> jax.Array:
+                value = tap(name, value)
                 if watch is not None and (wanted := watch(name, value)) is not None:
                     kept[name] = wanted
+                return value
 
             def attend(q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array) -> jax.Array:
-                for name, value in (("q", q_BTHK), ("k", k_BTHK), ("v", v_BTHK)):
-                    note(f"attn.{name}", value)
                 return execution.attend_sequence(q_BTHK, k_BTHK, v_BTHK, is_causal=is_causal)
 
-            return block(x_BTD, attend, note), kept
+            return block(x_BTD, attend, tap_of_layer(watched, layer)), kept
 
         x_BTD, kept = (jax.checkpoint(run) if remat else run)(x_BTD)
         seen |= kept

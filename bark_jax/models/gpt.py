@@ -11,7 +11,15 @@ from flax import nnx
 from bark_jax.config import GPTConfig
 from bark_jax.formulations.interface import LayerCache
 from bark_jax.models.forward import Seen, Watch, run_blocks
-from bark_jax.models.layers import Block, Embedding, LayerNorm, Linear
+from bark_jax.models.layers import (
+    Block,
+    Embedding,
+    LayerNorm,
+    Linear,
+    Tap,
+    tap_of_layer,
+    untouched,
+)
 from bark_jax.runtime.execution import Execution
 
 Cache = tuple[LayerCache, ...]  # one per layer
@@ -43,39 +51,47 @@ class GPT(nnx.Module):
         return jnp.concatenate([both_BTD, x_BTD[:, 2 * length :]], axis=1)
 
     def __call__(
-        self, x_BTD: jax.Array, *, remat: bool = False, watch: Watch | None = None
+        self,
+        x_BTD: jax.Array,
+        *,
+        remat: bool = False,
+        watch: Watch | None = None,
+        tap: Tap = untouched,
     ) -> tuple[jax.Array, Seen]:
         """Runs a sequence of embeddings from position 0 on.
 
         Args:
           remat: recompute activations in the backward pass, to save memory.
           watch: receives named intermediates, see `forward.Watch`.
+          tap: called with all of them, `embed` and `ln_f` as well; here and below.
         Returns:
           The last layer's normalised output (B, T, D), and what `watch` kept.
         """
-        x_BTD = x_BTD + self.wpe(jnp.arange(x_BTD.shape[1]))[None]
+        x_BTD = tap("embed", x_BTD + self.wpe(jnp.arange(x_BTD.shape[1]))[None])
         x_BTD, seen = run_blocks(
-            self.h, x_BTD, self.execution, is_causal=True, remat=remat, watch=watch
+            self.h, x_BTD, self.execution, is_causal=True, remat=remat, watch=watch, tap=tap
         )
-        return self.ln_f(x_BTD), seen
+        return tap("ln_f", self.ln_f(x_BTD)), seen
 
-    def prefill(self, x_BPD: jax.Array, slots: int) -> tuple[jax.Array, Cache]:
+    def prefill(
+        self, x_BPD: jax.Array, slots: int, tap: Tap = untouched
+    ) -> tuple[jax.Array, Cache]:
         """Runs a prompt of embeddings from position 0 on.
 
         Returns:
           The last layer's normalised output (B, P, D), and a cache of `slots` slots whose first P
           hold the prompt.
         """
-        x_BPD = x_BPD + self.wpe(jnp.arange(x_BPD.shape[1]))[None]
+        x_BPD = tap("embed", x_BPD + self.wpe(jnp.arange(x_BPD.shape[1]))[None])
         caches: list[LayerCache] = []
-        for block in self.h:
+        for index, block in enumerate(self.h):
 
             def attend(q_BPHK: jax.Array, k_BPHK: jax.Array, v_BPHK: jax.Array) -> jax.Array:
                 caches.append(self.execution.cache_of_prompt(k_BPHK, v_BPHK, slots))
                 return self.execution.attend_sequence(q_BPHK, k_BPHK, v_BPHK, is_causal=True)
 
-            x_BPD = block(x_BPD, attend)
-        return self.ln_f(x_BPD), tuple(caches)
+            x_BPD = block(x_BPD, attend, tap_of_layer(tap, index))
+        return tap("ln_f", self.ln_f(x_BPD)), tuple(caches)
 
     def step(
         self,
@@ -84,6 +100,7 @@ class GPT(nnx.Module):
         cache: Cache,
         visible_BM: jax.Array,
         slot: jax.Array,
+        tap: Tap = untouched,
     ) -> tuple[jax.Array, Cache]:
         """Decode step: feeds one id per row, at the row's own position, and caches it in `slot`.
 
@@ -93,9 +110,9 @@ class GPT(nnx.Module):
         Returns:
           The normalised output (B, D), and the cache with the new slot written.
         """
-        x_B1D = (self.wte(ids_B) + self.wpe(position_B))[:, None]
+        x_B1D = tap("embed", (self.wte(ids_B) + self.wpe(position_B))[:, None])
         caches: list[LayerCache] = []
-        for block, layer in zip(self.h, cache, strict=True):
+        for index, (block, layer) in enumerate(zip(self.h, cache, strict=True)):
 
             def attend(
                 q_B1HK: jax.Array, k_B1HK: jax.Array, v_B1HK: jax.Array, layer: LayerCache = layer
@@ -106,8 +123,8 @@ class GPT(nnx.Module):
                 caches.append(layer)
                 return mixed_B1HK
 
-            x_B1D = block(x_B1D, attend)
-        return self.ln_f(x_B1D)[:, 0], tuple(caches)
+            x_B1D = block(x_B1D, attend, tap_of_layer(tap, index))
+        return tap("ln_f", self.ln_f(x_B1D))[:, 0], tuple(caches)
 
     def logits(
         self, x_BD: jax.Array, first: jax.Array | int = 0, count: int | None = None

@@ -19,8 +19,19 @@ from bark_jax.runtime.execution import Execution
 
 # (q_BTHK, k_BTHK, v_BTHK) -> mixed values, BTHK. The caller decides what is visible.
 Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-# called with (name, intermediate) by a block; names: attn.out, mlp.out, resid
-Note = Callable[[str, jax.Array], None]
+# (name, intermediate) -> what the computation goes on with. A block's names, in their order: attn.q,
+# attn.k, attn.v, attn.mixed (of each head), attn.out, mlp.act, mlp.out, resid
+Tap = Callable[[str, jax.Array], jax.Array]
+
+
+def untouched(name: str, value: jax.Array) -> jax.Array:
+    """The tap that does nothing, and of which a compiled program has nothing."""
+    return value
+
+
+def tap_of_layer(tap: Tap, layer: int) -> Tap:
+    """What a block is given, so that its names begin with its own."""
+    return lambda name, value: tap(f"h.{layer}.{name}", value)
 
 
 def _last_axis(vector: jax.Array, x: jax.Array) -> jax.Array:
@@ -86,13 +97,15 @@ class Attention(nnx.Module):
         self.c_attn = Linear(cfg.n_embd, 3 * cfg.n_embd, cfg.bias, execution, rngs=rngs)
         self.c_proj = Linear(cfg.n_embd, cfg.n_embd, cfg.bias, execution, rngs=rngs)
 
-    def __call__(self, x_BTD: jax.Array, attend: Attend) -> jax.Array:
+    def __call__(self, x_BTD: jax.Array, attend: Attend, tap: Tap) -> jax.Array:
         B, T, D = x_BTD.shape
         heads = (B, T, self.cfg.n_head, self.cfg.head_dim)
         q_BTHK, k_BTHK, v_BTHK = (
             z_BTD.reshape(heads) for z_BTD in jnp.split(self.c_attn(x_BTD), 3, axis=-1)
         )
-        return self.c_proj(attend(q_BTHK, k_BTHK, v_BTHK).reshape(B, T, D))
+        mixed_BTHK = attend(tap("attn.q", q_BTHK), tap("attn.k", k_BTHK), tap("attn.v", v_BTHK))
+        mixed_BTD = tap("attn.mixed", mixed_BTHK).reshape(B, T, D)
+        return tap("attn.out", self.c_proj(mixed_BTD))
 
 
 class MLP(nnx.Module):
@@ -100,8 +113,9 @@ class MLP(nnx.Module):
         self.c_fc = Linear(cfg.n_embd, 4 * cfg.n_embd, cfg.bias, execution, rngs=rngs)
         self.c_proj = Linear(4 * cfg.n_embd, cfg.n_embd, cfg.bias, execution, rngs=rngs)
 
-    def __call__(self, x_BTD: jax.Array) -> jax.Array:
-        return self.c_proj(gelu(self.c_fc(x_BTD)))
+    def __call__(self, x_BTD: jax.Array, tap: Tap) -> jax.Array:
+        hidden_BTF = tap("mlp.act", gelu(self.c_fc(x_BTD)))
+        return tap("mlp.out", self.c_proj(hidden_BTF))
 
 
 class Block(nnx.Module):
@@ -115,14 +129,7 @@ class Block(nnx.Module):
         self.ln_2 = LayerNorm(cfg.n_embd, ln_bias, execution)
         self.mlp = MLP(cfg, execution, rngs=rngs)
 
-    def __call__(
-        self, x_BTD: jax.Array, attend: Attend, note: Note = lambda name, value: None
-    ) -> jax.Array:
-        attn_BTD = self.attn(self.ln_1(x_BTD), attend)
-        note("attn.out", attn_BTD)
-        x_BTD = x_BTD + attn_BTD
-        mlp_BTD = self.mlp(self.ln_2(x_BTD))
-        note("mlp.out", mlp_BTD)
-        x_BTD = x_BTD + mlp_BTD
-        note("resid", x_BTD)
-        return x_BTD
+    def __call__(self, x_BTD: jax.Array, attend: Attend, tap: Tap = untouched) -> jax.Array:
+        x_BTD = x_BTD + self.attn(self.ln_1(x_BTD), attend, tap)
+        x_BTD = x_BTD + self.mlp(self.ln_2(x_BTD), tap)
+        return tap("resid", x_BTD)

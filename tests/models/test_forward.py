@@ -12,7 +12,10 @@ from tests import tiny
 
 CAUSAL, FINE = tiny.CONFIG.semantic, tiny.CONFIG.fine
 X_BTD = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, CAUSAL.n_embd)), jnp.float32)
-PLACES = ("attn.q", "attn.k", "attn.v", "attn.out", "mlp.out", "resid")
+PLACES = (
+    *("attn.q", "attn.k", "attn.v", "attn.mixed", "attn.out"),
+    *("mlp.act", "mlp.out", "resid"),
+)
 
 
 def causal(**options):
@@ -40,7 +43,8 @@ def test_every_layer_shows_its_intermediates_by_name(remat):
     B, T, D = X_BTD.shape
     heads = (B, T, CAUSAL.n_head, CAUSAL.head_dim)
     for name, value in seen.items():
-        assert value.shape == (heads if name[-1] in "qkv" else (B, T, D)), name
+        own = heads if name.endswith(("q", "k", "v", "mixed")) else (B, T, D)
+        assert value.shape == ((B, T, 4 * D) if name.endswith("act") else own), name
     np.testing.assert_allclose(out_BTD, plain_BTD, atol=1e-6)
     np.testing.assert_allclose(out_BTD, last_BTD, atol=1e-6)  # normalised, and nothing else
     difference = seen["h.1.resid"] - seen["h.0.resid"]
