@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from bark_jax.guidance import SAME, Other, guidance_lengths, others_of
+from bark_jax.hooks.edits import RowEdits
+from bark_jax.hooks.tap import Hooks
 from bark_jax.numbers import is_whole, plain, shown
 from bark_jax.sampling_config import Rows, SamplingConfig, recorded, rows_of
 from bark_jax.voices import voice_name
@@ -25,6 +27,8 @@ class Batch:
     seeds: list[int]
     sampling: Mapping[str, Rows]  # by stage
     others: list[Other | None]  # what each row is guided away from
+    edits: list[RowEdits]
+    trace: tuple[str, ...] = ()  # names of what is kept
 
     @classmethod
     def of(
@@ -36,6 +40,8 @@ class Batch:
         text: Any = None,
         guidance: Any = None,
         data: tuple[list[Any], bool] = ([], False),
+        edits: RowEdits | list[RowEdits] | None = None,
+        trace: tuple[str, ...] = (),
     ) -> "Batch":
         """Takes the number of rows from the arguments that are lists.
 
@@ -47,7 +53,7 @@ class Batch:
         arrays, is_batch = data
         lengths = {
             name: len(value)
-            for name, value in (("text", text), ("voice", voice), ("seed", seed))
+            for name, value in (("text", text), ("voice", voice), ("seed", seed), ("edits", edits))
             if isinstance(value, list | tuple)
         }
         lengths |= _sampling_lengths(sampling) | guidance_lengths(guidance)
@@ -66,7 +72,13 @@ class Batch:
             seeds_of(seed, n_rows),
             sampling.per_row(n_rows),
             others_of(guidance, n_rows),
+            rows_of("edits", edits or {}, n_rows),
+            trace,
         )
+
+    def hooks(self, stage: str) -> Hooks:
+        """Edits and names of what is kept, of one stage."""
+        return Hooks.of(stage, self.edits, self.trace)
 
     def noise(self, noise: Any) -> list[np.ndarray] | None:
         """Injected noise as a list of one array per row."""
@@ -102,17 +114,22 @@ class Batch:
                 for stage, fields in self.sampling.items()
             },
             others=[self.others[i] for i in rows],
+            edits=[self.edits[i] for i in rows],
         )
 
     def settings(self, row: int) -> dict[str, Any]:
-        """Voice, sampling values and guidance of one row, as plain data."""
+        """Voice, sampling values, guidance and kinds of edits of one row, as plain data."""
         sampling = {
             stage: {name: values[row] for name, values in fields.items()}
             for stage, fields in self.sampling.items()
         }
         settings = {"voice": self.voice_names[row], "sampling": recorded(sampling)}
-        other = self.others[row]
-        return settings if other is None else {**settings, "guidance": other.record}
+        if (other := self.others[row]) is not None:
+            settings["guidance"] = other.record
+        if self.edits[row]:
+            edits = self.edits[row].items()
+            settings["edits"] = {name: [type(e).__name__ for e in own] for name, own in edits}
+        return settings
 
 
 def seeds_of(seed: Any, n_rows: int) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from bark_jax import __version__
 from bark_jax.audio_files import AudioWriter, check_name, sidecar_of, write_sidecar
+from bark_jax.hooks.trace import Trace
 from bark_jax.player import player
 from bark_jax.runtime.files import replacing
 from bark_jax.voices import save_voice
@@ -33,8 +34,9 @@ class Generation:
       timings: wall-clock time [s] of each stage, "semantic", "coarse", "fine" and "codec". It is
         that of the whole batch that the row was in, equal for all its rows, and includes compiling
         where a shape is seen for the first time.
-      settings: name of the voice and sampling values of the row, as plain data.
+      settings: name of the voice, sampling values and kinds of edits of the row, as plain data.
       origin: the model's name, hashes, number format and platform, as plain data.
+      trace: what was asked to be kept while tokens were drawn; no file has it.
     """
 
     audio: np.ndarray
@@ -48,6 +50,7 @@ class Generation:
     timings: dict[str, float]
     settings: dict[str, Any]
     origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    trace: Trace = dataclasses.field(default_factory=Trace)
 
     def __repr__(self) -> str:
         return (

@@ -13,6 +13,9 @@ from bark_jax.config import TRANSFORMERS, BarkConfig
 from bark_jax.evaluation.judges import Judge, get_judge
 from bark_jax.generation import Generation
 from bark_jax.guidance import Guidance
+from bark_jax.hooks.edits import rows_of_edits
+from bark_jax.hooks.names import Axes, axes_of, drawn_axes, expand
+from bark_jax.hooks.trace import Trace
 from bark_jax.infilling import infilling
 from bark_jax.loading import load
 from bark_jax.long.guards import Recognizer
@@ -24,7 +27,13 @@ from bark_jax.runtime.compiling import enable_cache
 from bark_jax.runtime.execution import DTypes
 from bark_jax.runtime.progress import counted
 from bark_jax.sampling_config import SamplingConfig, rows_of
-from bark_jax.scoring.score import Scoring, at_temperatures, rows_of_arrays, rows_of_generations
+from bark_jax.scoring.score import (
+    Scoring,
+    Tokens,
+    at_temperatures,
+    rows_of_arrays,
+    rows_of_generations,
+)
 from bark_jax.scoring.scores import Scores
 from bark_jax.sources.description import Description, Source
 from bark_jax.sources.voice_library import VoiceLibrary
@@ -44,6 +53,7 @@ from bark_jax.streaming.audio_stream import AudioStream, pieces_of
 
 Sampling = SamplingConfig | Mapping[str, Any] | None
 GuidanceLike = Guidance | Mapping[str, Any] | Sequence[Guidance | Mapping[str, Any] | None] | None
+Edits = Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None
 
 
 class Bark:
@@ -147,6 +157,8 @@ class Bark:
         seed: int = 0,
         sampling: Sampling = None,
         guidance: GuidanceLike = None,
+        edits: Edits = None,
+        trace: str | Sequence[str] = (),
         progress: bool = False,
     ) -> Generation: ...
     @overload
@@ -158,6 +170,8 @@ class Bark:
         seed: int | Sequence[int] = 0,
         sampling: Sampling = None,
         guidance: GuidanceLike = None,
+        edits: Edits = None,
+        trace: str | Sequence[str] = (),
         progress: bool = False,
     ) -> list[Generation]: ...
     def generate(
@@ -168,6 +182,8 @@ class Bark:
         seed: int | Sequence[int] = 0,
         sampling: Sampling = None,
         guidance: GuidanceLike = None,
+        edits: Edits = None,
+        trace: str | Sequence[str] = (),
         progress: bool = False,
     ) -> Generation | list[Generation]:
         """Speaks `text`.
@@ -179,6 +195,10 @@ class Bark:
           seed: equal seeds give equal tokens on one platform and dtype.
           sampling: a `SamplingConfig`, or (part of) it as nested dicts.
           guidance: a `Guidance`, or its fields as a dict; a list has one, or None, for each row.
+          edits: changes inside the transformers, a dict of names of places and edits, see
+            `bark_jax.hooks`; or a list of such dicts, one per row.
+          trace: names of places of the semantic and the coarse stage whose values are kept as they
+            are computed, in `Generation.trace`; `trace` reads more of them afterwards.
           progress: show a bar per stage on stderr if that is a terminal; one bar of rows where
             there are too many for one batch.
         Returns:
@@ -188,7 +208,16 @@ class Bark:
           ValueError: an argument is out of its range, or lists differ in length.
           OSError: a voice's file is missing, or the hub that may have it cannot be reached.
         """
-        batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling, guidance=guidance)
+        drawn = self._drawn(trace)
+        batch = self._batch(
+            text=text,
+            voice=voice,
+            seed=seed,
+            sampling=sampling,
+            guidance=guidance,
+            edits=edits,
+            trace=drawn,
+        )
         if batch.n_rows > self.batch_rows:
             made = stream(self.runner, batch, self.batch_rows)
             rows = dict(counted(made, batch.n_rows, progress))
@@ -204,6 +233,8 @@ class Bark:
         seed: int | Sequence[int] = 0,
         sampling: Sampling = None,
         guidance: GuidanceLike = None,
+        edits: Edits = None,
+        trace: str | Sequence[str] = (),
         batch_rows: int | None = None,
         progress: bool = False,
     ) -> Iterator[tuple[int, Generation]]:
@@ -218,7 +249,16 @@ class Bark:
 
         The other arguments are those of `generate`.
         """
-        batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling, guidance=guidance)
+        drawn = self._drawn(trace)
+        batch = self._batch(
+            text=text,
+            voice=voice,
+            seed=seed,
+            sampling=sampling,
+            guidance=guidance,
+            edits=edits,
+            trace=drawn,
+        )
         made = stream(self.runner, batch, batch_rows or self.batch_rows)
         return counted(made, batch.n_rows, progress)
 
@@ -327,6 +367,7 @@ class Bark:
         voice: Any = None,
         seed: int = 0,
         sampling: Sampling = None,
+        edits: Edits = None,
         noise: Any = None,
         progress: bool = False,
     ) -> np.ndarray: ...
@@ -338,6 +379,7 @@ class Bark:
         voice: Any = None,
         seed: int | Sequence[int] = 0,
         sampling: Sampling = None,
+        edits: Edits = None,
         noise: Any = None,
         progress: bool = False,
     ) -> list[np.ndarray]: ...
@@ -348,6 +390,7 @@ class Bark:
         voice: Any = None,
         seed: int | Sequence[int] = 0,
         sampling: Sampling = None,
+        edits: Edits = None,
         noise: Any = None,
         progress: bool = False,
     ) -> np.ndarray | list[np.ndarray]:
@@ -357,7 +400,7 @@ class Bark:
           noise: Gumbel noise (steps, semantic vocabulary + 1) that replaces the seed's; the last
             column belongs to the end token. Other arguments as in `generate`.
         """
-        batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling)
+        batch = self._batch(text=text, voice=voice, seed=seed, sampling=sampling, edits=edits)
         rows = self.runner.semantic(batch, batch.noise(noise), progress=progress)
         tokens = [row.tokens for row in rows]
         return tokens if batch.is_list else tokens[0]
@@ -370,6 +413,7 @@ class Bark:
         voice: Any = None,
         seed: int = 0,
         sampling: Sampling = None,
+        edits: Edits = None,
         noise: Any = None,
         max_history: int | None = None,
         window: int | None = None,
@@ -383,6 +427,7 @@ class Bark:
         voice: Any = None,
         seed: int | Sequence[int] = 0,
         sampling: Sampling = None,
+        edits: Edits = None,
         noise: Any = None,
         max_history: int | None = None,
         window: int | None = None,
@@ -395,6 +440,7 @@ class Bark:
         voice: Any = None,
         seed: int | Sequence[int] = 0,
         sampling: Sampling = None,
+        edits: Edits = None,
         noise: Any = None,
         max_history: int | None = None,
         window: int | None = None,
@@ -413,12 +459,15 @@ class Bark:
             voice=voice,
             seed=seed,
             sampling=sampling,
+            edits=edits,
         )
+        context = check_coarse_context(max_history, window, self.config.tokens)
         codes = self.runner.coarse(
             [check_semantic(row, self.config.tokens) for row in batch.data],
             batch,
             batch.noise(noise),
-            **check_coarse_context(max_history, window, self.config.tokens),
+            max_history=context["max_history"],
+            window=context["window"],
             progress=progress,
         )
         return codes if batch.is_list else codes[0]
@@ -431,6 +480,7 @@ class Bark:
         voice: Any = None,
         seed: int = 0,
         sampling: Sampling = None,
+        edits: Edits = None,
         noise: Any = None,
         progress: bool = False,
     ) -> np.ndarray: ...
@@ -442,6 +492,7 @@ class Bark:
         voice: Any = None,
         seed: int | Sequence[int] = 0,
         sampling: Sampling = None,
+        edits: Edits = None,
         noise: Any = None,
         progress: bool = False,
     ) -> list[np.ndarray]: ...
@@ -452,6 +503,7 @@ class Bark:
         voice: Any = None,
         seed: int | Sequence[int] = 0,
         sampling: Sampling = None,
+        edits: Edits = None,
         noise: Any = None,
         progress: bool = False,
     ) -> np.ndarray | list[np.ndarray]:
@@ -465,6 +517,7 @@ class Bark:
             voice=voice,
             seed=seed,
             sampling=sampling,
+            edits=edits,
         )
         most = self.config.tokens.n_fine_codebooks - 1
         rows = [check_codes("coarse", row, self.config.tokens, 1, most) for row in batch.data]
@@ -526,6 +579,7 @@ class Bark:
         seed: int = 0,
         temperature: float = 1.0,
         sampling: Sampling = None,
+        edits: Edits = None,
         as_drawn: bool = False,
         details: Sequence[str] = (),
     ) -> Scores: ...
@@ -542,6 +596,7 @@ class Bark:
         seed: int | Sequence[int] = 0,
         temperature: float | Sequence[float] = 1.0,
         sampling: Sampling = None,
+        edits: Edits = None,
         as_drawn: bool = False,
         details: Sequence[str] = (),
     ) -> list[Scores]: ...
@@ -557,6 +612,7 @@ class Bark:
         seed: Any = 0,
         temperature: Any = 1.0,
         sampling: Sampling = None,
+        edits: Edits = None,
         as_drawn: bool = False,
         details: Sequence[str] = (),
     ) -> Scores | list[Scores]:
@@ -577,6 +633,7 @@ class Bark:
             as those after the end, and they are drawn once more.
           temperature: of the distributions, one value or one per row; 0 is argmax.
           sampling: what the fine stage drew with, as `seed`; with `as_drawn` all stages.
+          edits: as in `generate`; a generation's own have to be given again.
           as_drawn: score under the values of `sampling` (of a generation: its own) instead of
             `temperature`, filters and processors included.
           details: what is wanted besides, of "entropy" [nat], "rank" (ids that are likelier) and
@@ -584,22 +641,87 @@ class Bark:
         Returns:
           One `Scores`, or a list if any argument is a list.
         """
-        if generation is None:
-            data, rows = rows_of_arrays(self.config.tokens, semantic, coarse, fine)
-            arguments = {"text": text, "seed": seed, "voice": voice, "data": data}
-            batch = self._batch(sampling=sampling, **arguments)
-            rows = rows * (batch.n_rows // len(rows))
-            is_list = batch.is_list
-        else:
-            is_list = isinstance(generation, list | tuple)
-            made = list(generation) if is_list else [generation]
-            if as_drawn and any("guidance" in row.settings for row in made):
-                raise ValueError("as_drawn=True, but a row was drawn with guidance")
-            arguments, rows = rows_of_generations(made, voice)
-            batch = self._batch(**arguments)
+        if as_drawn and any("guidance" in row.settings for row in _listed(generation)):
+            raise ValueError("as_drawn=True, but a row was drawn with guidance")
+        given = {"text": text, "semantic": semantic, "coarse": coarse, "fine": fine}
+        drawn = {"voice": voice, "seed": seed, "sampling": sampling, "edits": edits}
+        batch, rows, is_list = self._known(generation, **given, **drawn)
         temperatures = rows_of("temperature", plain(temperature), batch.n_rows)
         under = batch if as_drawn else at_temperatures(batch, temperatures)
         made = Scoring(self.runner, rows, batch, under, details).scores()
+        return made if is_list else made[0]
+
+    def trace_names(self) -> dict[str, Axes]:
+        """Names of all places in the transformers, and the axes of their traces.
+
+        Axes that differ between rows have names: "step" counts draws (N + 1 in the semantic stage,
+        2 T in the coarse one, codebooks taking turns), "codebook" and "frame" codes, "position"
+        what a draw can attend to. The others are sizes. `bark_jax.hooks.names` has the grammar.
+
+        >>> bark.trace_names()["semantic.h.0.resid"]
+        ('step', 128)
+        """
+        return axes_of(self.config)
+
+    @overload
+    def trace(
+        self,
+        generation: Generation | None = None,
+        *,
+        names: str | Sequence[str],
+        text: str | None = None,
+        semantic: Any = None,
+        coarse: Any = None,
+        fine: Any = None,
+        voice: Any = None,
+        seed: int = 0,
+        sampling: Sampling = None,
+        edits: Edits = None,
+    ) -> Trace: ...
+    @overload
+    def trace(
+        self,
+        generation: Generation | Sequence[Generation] | None = None,
+        *,
+        names: str | Sequence[str],
+        text: str | Sequence[str] | None = None,
+        semantic: Any = None,
+        coarse: Any = None,
+        fine: Any = None,
+        voice: Any = None,
+        seed: int | Sequence[int] = 0,
+        sampling: Sampling = None,
+        edits: Edits = None,
+    ) -> list[Trace]: ...
+    def trace(
+        self,
+        generation: Any = None,
+        *,
+        names: str | Sequence[str],
+        text: Any = None,
+        semantic: Any = None,
+        coarse: Any = None,
+        fine: Any = None,
+        voice: Any = None,
+        seed: Any = 0,
+        sampling: Sampling = None,
+        edits: Edits = None,
+    ) -> Trace | list[Trace]:
+        """What the transformers compute on the way to given tokens: the pass of `score`.
+
+        Args:
+          generation: one, or a list; it and all other arguments are those of `score`.
+          names: of places, with wildcards: `"semantic.h.*.resid"`; `trace_names` lists them.
+        Returns:
+          One `Trace`, or a list if any argument is a list: arrays by name, float32, with the axes
+          that `trace_names` tells. Row i of a step is what draw i was made from. Codebooks that the
+          fine stage is given are NaN, as is the end's step where the model has no position for it.
+        """
+        given = {"text": text, "semantic": semantic, "coarse": coarse, "fine": fine}
+        drawn = {"voice": voice, "seed": seed, "sampling": sampling, "edits": edits}
+        wanted = expand("names", names, axes_of(self.config))
+        batch, rows, is_list = self._known(generation, **given, **drawn, trace=wanted)
+        made = Scoring(self.runner, rows, batch, batch, ()).traces()
         return made if is_list else made[0]
 
     @overload
@@ -703,9 +825,46 @@ class Bark:
         marked = [(float(judge(row)), row) for row in made]
         return sorted(marked, key=lambda item: (math.isnan(item[0]), -item[0]))
 
-    def _batch(self, *, voice: Any, sampling: Sampling, **arguments: Any) -> Batch:
+    def _known(
+        self,
+        generation: Any,
+        *,
+        semantic: Any,
+        coarse: Any,
+        fine: Any,
+        voice: Any,
+        edits: Edits,
+        trace: tuple[str, ...] = (),
+        **arguments: Any,
+    ) -> tuple[Batch, list[Tokens], bool]:
+        """Tokens that are known, of a generation or from elsewhere, and whether of a list."""
+        hooked = {"edits": edits, "trace": trace}
+        if generation is None:
+            data, rows = rows_of_arrays(self.config.tokens, semantic, coarse, fine)
+            batch = self._batch(voice=voice, data=data, **arguments, **hooked)
+            return batch, rows * (batch.n_rows // len(rows)), batch.is_list
+        arguments, rows = rows_of_generations(_listed(generation), voice)
+        is_list = isinstance(generation, list | tuple)
+        return self._batch(**arguments, **hooked), rows, is_list
+
+    def _drawn(self, names: str | Sequence[str]) -> tuple[str, ...]:
+        """The names of what is kept while tokens are drawn."""
+        return expand("trace", names, drawn_axes(self.config)) if len(names) else ()
+
+    def _batch(
+        self, *, voice: Any, sampling: Sampling, edits: Edits = None, **arguments: Any
+    ) -> Batch:
         """Arguments of a call spread over its rows, with every voice found and checked."""
-        batch = Batch.of(voice=voice, sampling=SamplingConfig.of(sampling), **arguments)
+        checked = rows_of_edits(edits, self.config)
+        sampling = SamplingConfig.of(sampling)
+        batch = Batch.of(voice=voice, sampling=sampling, edits=checked, **arguments)
         check_processors(batch.sampling, self.config.tokens)
         check_guidance(batch, self.config.tokens, self.runner.tokenizer)
         return batch.with_voices(self.voices.resolve)
+
+
+def _listed(generation: Any) -> list[Generation]:
+    """One generation, several or None as a list."""
+    if isinstance(generation, list | tuple):
+        return list(generation)
+    return [] if generation is None else [generation]

@@ -46,6 +46,8 @@ def repeat(
     """
     metadata = read_metadata(path)
     made_by = metadata.get("made_by", {})
+    if "edits" in metadata:
+        raise ValueError(f"{path} was made with edits inside the model, which no file keeps")
     named = model or made_by.get("model")
     if named is None:
         raise ValueError(f"{path} does not name its model: give it with --model")

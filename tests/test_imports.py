@@ -33,6 +33,7 @@ ROOMS = [
     "bark_jax.quantization",
     "bark_jax.sampling_config",
     "bark_jax.models",
+    "bark_jax.hooks",
     "bark_jax.decoding",
     "bark_jax.checkpoint",
     "bark_jax.voices",

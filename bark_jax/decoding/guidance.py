@@ -42,8 +42,8 @@ def bind_guided(
     """The GPT, or what stands for it where rows are guided. Call it inside `jax.jit`.
 
     A guided GPT is given prompts of own and other conditions in turns, (2 B, …), and keeps a
-    position and visible slots for each; a tap is called with the own conditions. It is given the tokens (B,) that both conditions read, and
-    gives logits (B, V).
+    position and visible slots for each. It is given the tokens (B,) that both conditions read, and
+    gives logits (B, V). A tap is called with what the own conditions hold, (B, …).
     """
     model = bind(GPT, cfg, execution, params=params)
     if guide is None:

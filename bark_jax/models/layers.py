@@ -19,8 +19,8 @@ from bark_jax.runtime.execution import Execution
 
 # (q_BTHK, k_BTHK, v_BTHK) -> mixed values, BTHK. The caller decides what is visible.
 Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-# (name, intermediate) -> what the computation goes on with. A block's names, in their order: attn.q,
-# attn.k, attn.v, attn.mixed (of each head), attn.out, mlp.act, mlp.out, resid
+# (name, intermediate) -> what the computation goes on with. A block's names, in their order:
+# attn.q, attn.k, attn.v, attn.mixed (of each head), attn.out, mlp.act, mlp.out, resid
 Tap = Callable[[str, jax.Array], jax.Array]
 
 

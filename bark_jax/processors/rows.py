@@ -22,9 +22,10 @@ class Step:
     processor: Any  # every field an array with one entry per row
     is_on_B: jax.Array
 
-    def __call__(self, logits_BV: jax.Array, context: DrawContext) -> jax.Array:
-        changed_BV = self.processor(logits_BV, context)
-        return jnp.where(self.is_on_B[:, None], changed_BV, logits_BV)
+    def __call__(self, values_B: jax.Array, context: Any) -> jax.Array:
+        """Of logits (B, V), or of values with any axes after that of the rows."""
+        is_on_B = jnp.expand_dims(self.is_on_B, tuple(range(1, values_B.ndim)))
+        return jnp.where(is_on_B, self.processor(values_B, context), values_B)
 
 
 def apply_steps(
@@ -38,9 +39,14 @@ def apply_steps(
     return logits_BV
 
 
-def steps_of(rows: Sequence[Sequence[Any]]) -> tuple[Step, ...]:
+def steps_of(
+    rows: Sequence[Sequence[Any]], stack: Callable[[Sequence[Any]], Any] | None = None
+) -> tuple[Step, ...]:
     """The processors of all rows, merged so that each row keeps the order of its own.
 
+    Args:
+      stack: makes one processor whose fields hold those of all, in order; None is for processors
+        of logits.
     Raises:
       ValueError: values of a processor that have no common shape; names it.
     """
@@ -57,7 +63,7 @@ def steps_of(rows: Sequence[Sequence[Any]]) -> tuple[Step, ...]:
                 owners.append({})
             owners[at][row] = processor
             at += 1
-    return tuple(_step(owned, len(rows)) for owned in owners)
+    return tuple(_step(owned, len(rows), stack or _stacked) for owned in owners)
 
 
 def _is_traced(field: dataclasses.Field[Any]) -> bool:
@@ -70,9 +76,9 @@ def _kind(processor: Any) -> Any:
     return type(processor), [getattr(processor, f.name) for f in fields if not _is_traced(f)]
 
 
-def _step(owned: dict[int, Any], n_rows: int) -> Step:
+def _step(owned: dict[int, Any], n_rows: int, stack: Callable[[Sequence[Any]], Any]) -> Step:
     filler = next(iter(owned.values()))  # its values do not matter where it is off
-    stacked = _stacked([owned.get(row, filler) for row in range(n_rows)])
+    stacked = stack([owned.get(row, filler) for row in range(n_rows)])
     return Step(stacked, np.array([row in owned for row in range(n_rows)]))  # pyright: ignore
 
 

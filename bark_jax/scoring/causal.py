@@ -16,7 +16,11 @@ import numpy as np
 from bark_jax.config import BarkConfig
 from bark_jax.decoding.loop import round_up
 from bark_jax.decoding.sampling import Filter, filter_logits
+from bark_jax.hooks.edits import Place
+from bark_jax.hooks.names import WEIGHTS
+from bark_jax.hooks.tap import NO_HOOKS, Hooks, step_of
 from bark_jax.models.binding import bind
+from bark_jax.models.forward import Seen
 from bark_jax.models.gpt import GPT
 from bark_jax.params import Params
 from bark_jax.processors.context import DrawContext
@@ -42,6 +46,7 @@ def score_semantic(
     prompts: Sequence[np.ndarray],
     tokens: Sequence[np.ndarray],
     rule: Rule,
+    hooks: Hooks = NO_HOOKS,
     **static: Any,
 ) -> list[Marks]:
     """Marks of the N tokens and the end token of every row.
@@ -51,6 +56,7 @@ def score_semantic(
     Args:
       prompts: ids from `stages.semantic.prompt`.
       tokens: semantic tokens (N,) of every row.
+      hooks: edits of the rows, and what is kept of every position that is drawn from.
     """
     eos = static["cfg"].tokens.semantic_pad_token
     length = round_up(max(map(len, tokens)) or 1)  # few lengths to compile
@@ -64,6 +70,7 @@ def score_semantic(
             drawn_BN[group],
             wanted_BT[group],
             _taken(rule, group),
+            hooks.take(group),
             **static,
         )
         for row, marks_T in zip(group, _rows(marks), strict=True):
@@ -76,6 +83,7 @@ def score_coarse(
     plans: Sequence[CoarsePlan],
     codes: Sequence[np.ndarray],
     rule: Rule,
+    hooks: Hooks = NO_HOOKS,
     **static: Any,
 ) -> list[Marks]:
     """Marks of the Q T tokens of every row, codebooks taking turns.
@@ -83,6 +91,7 @@ def score_coarse(
     Args:
       plans: one per row, from `coarse_plan.make_plan`.
       codes: codes (Q, T) of every row.
+      hooks: as in `score_semantic`.
     """
     layout = static["cfg"].tokens
     flat = [flatten(codes_QT, layout) for codes_QT in codes]
@@ -111,10 +120,13 @@ def score_coarse(
                 np.array([piece.n_done - piece.begin for piece in taken], np.int32),
                 every_BN[rows],
                 _taken(rule, rows),
+                hooks.take(rows),
                 **static,
             )
             for piece, marks_T in zip(taken, _rows(marks), strict=True):
                 found[piece.row, piece.n_done] = _cut(marks_T, piece.begin, piece.n_steps)
+    if found:
+        nothing = jax.tree.map(lambda leaf: leaf[:0], next(iter(found.values())))
     for (row, _), marks_T in sorted(found.items(), key=lambda item: item[0]):
         made[row].append(marks_T)
     return [jax.tree.map(lambda *parts: np.concatenate(parts), nothing, *row) for row in made]
@@ -144,6 +156,7 @@ def _semantic_fn(
     drawn_BN: jax.Array,
     wanted_BT: jax.Array,
     rule: Rule,
+    hooks: Hooks = NO_HOOKS,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -153,7 +166,9 @@ def _semantic_fn(
     eos, first = cfg.tokens.semantic_pad_token, cfg.tokens.text_length
     ids_BT = split_rows(jnp.concatenate([prompt_BT, drawn_BN], axis=1))
     x_BTD = model.embed_merged(ids_BT, first)[:, : cfg.semantic.block_size]
-    out_BTD = model(x_BTD)[0][:, first:]
+    B, T = x_BTD.shape[:2]
+    tap, seen = hooks.tap(lambda: Place(step_of(jnp.full(B, -first), T)))
+    out_BTD = model(x_BTD, tap=tap)[0][:, first:]
     draw_T = jnp.arange(out_BTD.shape[1])
 
     def row(out_TD: jax.Array, drawn_N: jax.Array, wanted_T: jax.Array, rule: Rule) -> Marks:
@@ -167,7 +182,8 @@ def _semantic_fn(
         logits_TV = jnp.where(is_closed_V[None], -jnp.inf, logits_TV)
         return _mark(logits_TV, wanted_T[: len(draw_T)], rule.by, context, with_logits)
 
-    return jax.lax.map(lambda args: row(*args), (out_BTD, drawn_BN, wanted_BT, rule))
+    marks = jax.lax.map(lambda args: row(*args), (out_BTD, drawn_BN, wanted_BT, rule))
+    return marks.replace(seen={name: value[:, first:] for name, value in seen.items()})
 
 
 def _coarse_fn(
@@ -176,6 +192,7 @@ def _coarse_fn(
     first_step_B: jax.Array,
     every_BN: jax.Array,
     rule: Rule,
+    hooks: Hooks = NO_HOOKS,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -190,7 +207,9 @@ def _coarse_fn(
     model = bind(GPT, cfg.coarse, execution, params=params)
     layout = cfg.tokens
     Q, V = layout.n_coarse_codebooks, layout.codebook_size
-    out_BTD, _ = model(model.embed(split_rows(ids_BT)))
+    T, fixed = ids_BT.shape[1], layout.coarse_semantic_length
+    tap, seen = hooks.tap(lambda: Place(step_of(first_step_B, T, fixed)))
+    out_BTD, _ = model(model.embed(split_rows(ids_BT)), tap=tap)
 
     def row(out_TD: jax.Array, first_step: jax.Array, every_N: jax.Array, rule: Rule) -> Marks:
         step_T = first_step + jnp.arange(ids_BT.shape[1])
@@ -207,7 +226,18 @@ def _coarse_fn(
 
         return _mark(logits_TV, wanted_T, rule.by, context, with_logits)
 
-    return jax.lax.map(lambda args: row(*args), (out_BTD, first_step_B, every_BN, rule))
+    marks = jax.lax.map(lambda args: row(*args), (out_BTD, first_step_B, every_BN, rule))
+    return marks.replace(seen=_of_one_width(seen, cfg.coarse.block_size))
+
+
+def _of_one_width(seen: Seen, width: int) -> Seen:
+    """With as many columns of attention weights in a short context as in the longest."""
+    return {
+        name: jnp.pad(value, [(0, 0)] * 3 + [(0, width - value.shape[3])])
+        if name.endswith(WEIGHTS)
+        else value
+        for name, value in seen.items()
+    }
 
 
 _semantic = jit(_semantic_fn, static_argnames=("cfg", "with_logits"))

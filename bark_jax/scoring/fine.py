@@ -14,6 +14,7 @@ import numpy as np
 
 from bark_jax.config import BarkConfig
 from bark_jax.decoding.noise import Noise
+from bark_jax.hooks.tap import NO_HOOKS, Hooks
 from bark_jax.models.binding import bind
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.params import Params
@@ -50,6 +51,7 @@ def score_fine(
     cfg: BarkConfig,
     execution: Execution,
     with_logits: bool,
+    hooks: Hooks = NO_HOOKS,
 ) -> list[Marks]:
     """Marks of every code (Q, T) of every row; those of given codebooks are NaN.
 
@@ -58,6 +60,7 @@ def score_fine(
       rows, noise: as the codes were drawn, see `stages.fine.generate_fine`.
       temperatures: of the distributions that codes are scored under, one per row.
       n_given: codebooks that are not predicted.
+      hooks: edits of the rows, and what is kept of every frame.
       is_processed: whether the processors of `rows` change those distributions.
     """
     work = FineRows([codes_QT[:n_given] for codes_QT in codes], histories, cfg.tokens)
@@ -78,6 +81,7 @@ def score_fine(
             rows_of(noise, turn.rows),
             jnp.int32(turn.index),
             Processing.of(steps, turn.rows, turn.first_B),
+            hooks.take(turn.rows, turn.first_B),
             n_given=n_given,
             is_processed=is_processed,
             cfg=cfg,
@@ -132,6 +136,7 @@ def _score_window_fn(
     noise: Noise,
     index: jax.Array,
     processing: Processing | None,
+    hooks: Hooks = NO_HOOKS,
     *,
     n_given: int,
     is_processed: bool,
@@ -150,21 +155,22 @@ def _score_window_fn(
     is_new_BT = jnp.arange(T)[None] >= given.n_seen_B[:, None]
 
     def fill(codes_BTQ: jax.Array, codebook: jax.Array) -> tuple[jax.Array, Marks]:
-        raw_BTV, processed_BTV, drawn_BT = predict(
-            model, codes_BTQ, codebook, index, drawn_at_B, noise, processing, cfg.tokens
+        found = predict(
+            model, codes_BTQ, codebook, index, drawn_at_B, noise, processing, hooks, cfg.tokens
         )
         wanted_BT = jnp.take(given.wanted_BTQ, codebook, axis=2)
-        code_BT = jnp.where(wanted_BT == FREE, drawn_BT, wanted_BT)
+        code_BT = jnp.where(wanted_BT == FREE, found.code_BT, wanted_BT)
         old_BT = jnp.take(codes_BTQ, codebook, axis=2)
         codes_BTQ = codes_BTQ.at[:, :, codebook].set(jnp.where(is_new_BT, code_BT, old_BT))
-        logits_BTV = processed_BTV if is_processed else raw_BTV
+        logits_BTV = found.logits_BTV if is_processed else found.raw_BTV
         marks = mark(
             logits_BTV.reshape(B * T, -1),
             code_BT.reshape(-1),
             jnp.repeat(temperature_B, T),
             with_logits,
         )
-        return codes_BTQ, jax.tree.map(lambda leaf: leaf.reshape(B, T, *leaf.shape[1:]), marks)
+        marks = jax.tree.map(lambda leaf: leaf.reshape(B, T, *leaf.shape[1:]), marks)
+        return codes_BTQ, marks.replace(seen=found.seen)
 
     codes_BTQ, marks = jax.lax.scan(fill, codes_BTQ, jnp.arange(n_given, Q))
     return marks, codes_BTQ

@@ -4,6 +4,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from bark_jax.models.forward import Seen
+
 DETAILS = ("entropy", "rank", "logits")  # on request, beside the log-probability
 
 
@@ -15,6 +17,7 @@ class Marks:
     entropy_T: jax.Array  # of the distribution [nat]
     rank_T: jax.Array  # int32, ids that are likelier
     logits_TV: jax.Array | None  # divided by the temperature
+    seen: Seen = flax.struct.field(default_factory=dict)  # what hooks kept, (T, …) by name
 
 
 def mark(

@@ -12,6 +12,8 @@ from bark_jax.config import TRANSFORMERS, TokenLayout
 from bark_jax.decoding.noise import KeyNoise
 from bark_jax.decoding.sampling import Filter
 from bark_jax.generation import Generation, voice_of
+from bark_jax.hooks.names import WEIGHTS
+from bark_jax.hooks.trace import Trace
 from bark_jax.sampling_config import SamplingConfig
 from bark_jax.scoring.causal import Rule, score_coarse, score_semantic
 from bark_jax.scoring.fine import score_fine
@@ -123,16 +125,38 @@ class Scoring:
                 )
         return [self._scores(row) for row in rows]
 
+    def traces(self) -> list[Trace]:
+        """What the batch wants to be kept, of every row.
+
+        Raises:
+          ValueError: it wants a stage whose tokens are not known.
+        """
+        wants = {"semantic": "text and semantic", "coarse": "semantic and coarse", "fine": "fine"}
+        arrays: list[dict[str, np.ndarray]] = [{} for _ in self.rows]
+        for stage in dict.fromkeys(name.partition(".")[0] for name in self.drawn.trace):
+            if not (marks := getattr(self, stage)()):
+                raise ValueError(f"names of the {stage} stage want {wants[stage]} to be given")
+            for row, own in zip(arrays, marks, strict=True):
+                row |= {f"{stage}.{name}": kept for name, kept in own.seen.items()}
+        return [Trace({n: self._cut(n, row[n]) for n in self.drawn.trace}) for row in arrays]
+
+    def _cut(self, name: str, kept: np.ndarray) -> np.ndarray:
+        """Without the columns of a semantic row's padding, which nothing attends to."""
+        if not (name.startswith("semantic.") and name.endswith(WEIGHTS)):
+            return kept
+        layout = self.runner.config.tokens
+        return kept[..., : layout.text_length + len(kept)]
+
     def semantic(self) -> list[Marks]:
         """Marks (N + 1,) of the tokens and the end token."""
         tokens = [row.semantic for row in self.rows if row.semantic is not None]
         if not tokens or self.drawn.texts[0] is None:
             return []
         prompts = self.runner.prompts(self.drawn)
+        rule, hooks = self._rule("semantic"), self.drawn.hooks("semantic")
         with self.runner.on_device("semantic") as params:
-            return score_semantic(
-                params, prompts, tokens, self._rule("semantic"), **self._static("semantic")
-            )
+            static = self._static("semantic")
+            return score_semantic(params, prompts, tokens, rule, hooks, **static)
 
     def coarse(self) -> list[Marks]:
         """Marks (Q T,), codebooks taking turns."""
@@ -147,10 +171,9 @@ class Scoring:
             make_plan(row, voice, layout, layout.max_coarse_history)
             for row, voice in zip(tokens, voices, strict=True)
         ]
+        rule, hooks = self._rule("coarse"), self.drawn.hooks("coarse")
         with self.runner.on_device("coarse") as params:
-            return score_coarse(
-                params, plans, codes, self._rule("coarse"), **self._static("coarse")
-            )
+            return score_coarse(params, plans, codes, rule, hooks, **self._static("coarse"))
 
     def fine(self) -> list[Marks]:
         """Marks (Q, T)."""
@@ -167,6 +190,7 @@ class Scoring:
                 self.under.sampling["fine"]["temperature"],
                 n_given=self.runner.config.tokens.n_coarse_codebooks,
                 is_processed=self.under is self.drawn,
+                hooks=self.drawn.hooks("fine"),
                 **self._static("fine"),
             )
 

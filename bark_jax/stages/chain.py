@@ -8,6 +8,7 @@ import numpy as np
 
 from bark_jax.batching import Batch
 from bark_jax.generation import Generation
+from bark_jax.hooks.trace import Trace
 from bark_jax.stages.runner import StageRunner
 from bark_jax.stages.semantic import SemanticResult
 
@@ -37,14 +38,18 @@ def finish(
     """
     timings = dict(timings)
     tokens = [row.tokens for row in semantic]
+    traces = [{f"semantic.{name}": kept for name, kept in row.seen.items()} for row in semantic]
     with timed(timings, "coarse"):
-        coarse = runner.coarse(tokens, batch, progress=progress)
+        coarse = runner.coarse(tokens, batch, progress=progress, traces=traces)
     with timed(timings, "fine"):
         fine = runner.fine(coarse, batch, progress=progress)
     with timed(timings, "codec"):
         audio = runner.decode(fine)
     made = zip(semantic, coarse, fine, audio, strict=True)
-    return [generation_of(runner, batch, i, *row, timings) for i, row in enumerate(made)]
+    return [
+        generation_of(runner, batch, i, *row, timings, Trace(traces[i]))
+        for i, row in enumerate(made)
+    ]
 
 
 def generation_of(
@@ -56,6 +61,7 @@ def generation_of(
     fine: np.ndarray,
     audio: np.ndarray,
     timings: Timings,
+    trace: Trace,
 ) -> Generation:
     """What the stages made of a row, as a result."""
     return Generation(
@@ -70,6 +76,7 @@ def generation_of(
         timings=timings,
         settings=batch.settings(row),
         origin=runner.origin,
+        trace=trace,
     )
 
 

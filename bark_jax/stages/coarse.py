@@ -18,6 +18,9 @@ from bark_jax.decoding.guidance import CausalModel, Guide, bind_guided
 from bark_jax.decoding.loop import Context, jit_loop, read_prompt, read_token, repeat, round_up
 from bark_jax.decoding.noise import Noise
 from bark_jax.decoding.sampling import Filter, draw, filter_logits
+from bark_jax.hooks.edits import Place
+from bark_jax.hooks.tap import NO_HOOKS, Hooks, put, room_for, step_of
+from bark_jax.models.forward import Seen
 from bark_jax.params import Params
 from bark_jax.processors.context import DrawContext
 from bark_jax.runtime.compiling import jit
@@ -34,6 +37,7 @@ class State:
     context: Context
     tokens_BN: jax.Array  # int32 ids of the coarse model
     n: jax.Array  # int32 [], how many of them; the same for all rows
+    seen: Seen = flax.struct.field(default_factory=dict)  # of each draw, (B, N, …)
 
 
 def generate_coarse(
@@ -46,6 +50,8 @@ def generate_coarse(
     cfg: BarkConfig,
     execution: Execution,
     window: int,
+    hooks: Hooks = NO_HOOKS,
+    keep: Sequence[dict[str, np.ndarray]] = (),
     report: Callable[[int], None] | None = None,
 ) -> list[np.ndarray]:
     """Draws the coarse codes of every row.
@@ -56,6 +62,8 @@ def generate_coarse(
       rows: one value per row of each field of `CoarseSampling`.
       noise: of the draws; injected noise is (B, steps, codebook size).
       window: tokens between two moves of the context.
+      hooks: edits of the rows, and what is kept of every draw.
+      keep: one dict per row; gets what was kept, (Q T_row, …) by full name.
       report: called with the number of tokens done, every few steps.
     Returns:
       Codes (Q, T_row) int32 of every row.
@@ -64,9 +72,10 @@ def generate_coarse(
     most = max(plan.n_tokens for plan in plans)
     n_conditions = 1 if guide is None else guide.n_conditions
     made_BN = np.zeros((len(plans) // n_conditions, 0), np.int32)
+    seen: list[dict[str, np.ndarray]] = []  # of each segment
     for n_done, n_steps in segments(plans, window):
         ids_BP, length_B = contexts(plans, made_BN.repeat(n_conditions, 0), n_done)
-        new_BN = _run_segment(
+        new_BN, new_seen = _run_segment(
             params,
             ids_BP,
             length_B,
@@ -77,10 +86,16 @@ def generate_coarse(
             report,
             earlier(made_BN[:, :n_done], most) if by.steps else None,
             guide,
+            hooks,
             cfg=cfg,
             execution=execution,
         )
         made_BN = np.concatenate([made_BN[:, :n_done], new_BN], axis=1)
+        seen.append(new_seen)
+    for row, kept in enumerate(keep):
+        for name in seen[0] if seen else ():
+            values = np.concatenate([part[name][row] for part in seen])
+            kept[f"coarse.{name}"] = values[: plans[row * n_conditions].n_tokens]
     return [
         unflatten(tokens_N[: plan.n_tokens], cfg.tokens)
         for tokens_N, plan in zip(made_BN, plans[::n_conditions], strict=True)
@@ -127,16 +142,17 @@ def _run_segment(
     report: Callable[[int], None] | None,
     earlier_BN: np.ndarray | None,
     guide: Guide | None,
+    hooks: Hooks,
     *,
     cfg: BarkConfig,
     execution: Execution,
-) -> np.ndarray:
-    """Ids (B, n_steps) that follow the contexts."""
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Ids (B, n_steps) that follow the contexts, and what was kept of each, (B, n_steps, …)."""
     static = {"cfg": cfg, "execution": execution}
     B, P = ids_BP.shape
     first = jnp.int32(n_done)
     sizes = cache_sizes(B, P, n_steps, execution.platform)
-    traced = (earlier_BN, guide)
+    traced = (earlier_BN, guide, hooks)
     state = begin(params, ids_BP, length_B, by, noise, first, *traced, slots=sizes[0], **static)
     every = None if report is None else 32
     for until, slots in chunks(sizes, P, n_steps, every, execution.platform):
@@ -145,7 +161,8 @@ def _run_segment(
         if report is not None:
             jax.block_until_ready(state.n)
             report(n_done + until)
-    return fetch(state.tokens_BN)[:, :n_steps]
+    seen = {name: fetch(buffer)[:, :n_steps] for name, buffer in state.seen.items()}
+    return fetch(state.tokens_BN)[:, :n_steps], seen
 
 
 def _begin_fn(
@@ -157,6 +174,7 @@ def _begin_fn(
     first: jax.Array,
     earlier_BN: jax.Array | None = None,
     guide: Guide | None = None,
+    hooks: Hooks = NO_HOOKS,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -165,10 +183,16 @@ def _begin_fn(
     """Reads the contexts and draws the next token of every row, which is number `first`."""
     model = bind_guided(cfg.coarse, execution, params, guide)
     ids_BP = split_rows(ids_BP)
-    out_BD, context = read_prompt(model, model.embed(ids_BP), length_B, slots)
+    B, P = len(by.temperature_B), ids_BP.shape[1]
+    own_B = length_B if guide is None else length_B[:: guide.n_conditions]
+    fixed = cfg.tokens.coarse_semantic_length
+    tap, seen = hooks.tap(lambda: Place(step_of(first + 1 - own_B, P, fixed)))
+    out_BD, context = read_prompt(model, model.embed(ids_BP), length_B, slots, tap)
     # room for any segment, so that more of them share a program
-    tokens_BN = jnp.zeros((len(by.temperature_B), cfg.tokens.max_coarse_input), jnp.int32)
-    state = State(context, tokens_BN, jnp.int32(0))
+    tokens_BN = jnp.zeros((B, cfg.tokens.max_coarse_input), jnp.int32)
+    seen = {name: value[jnp.arange(B), own_B - 1] for name, value in seen.items()}
+    kept = put(room_for(seen, tokens_BN.shape[1]), seen, lambda: jnp.zeros(B, jnp.int32))
+    state = State(context, tokens_BN, jnp.int32(0), kept)
     return _append(model, out_BD, state, by, noise, first, earlier_BN, cfg.tokens)
 
 
@@ -181,6 +205,7 @@ def _continue_fn(
     until: jax.Array,
     earlier_BN: jax.Array | None = None,
     guide: Guide | None = None,
+    hooks: Hooks = NO_HOOKS,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -190,8 +215,11 @@ def _continue_fn(
 
     def step(state: State) -> State:
         last_B = jax.lax.dynamic_index_in_dim(state.tokens_BN, state.n - 1, 1, keepdims=False)
-        out_BD, context = read_token(model, last_B, state.context)
-        state = dataclasses.replace(state, context=context)
+        tap, seen = hooks.tap(lambda: Place(jnp.full((len(last_B), 1), first + state.n)))
+        out_BD, context = read_token(model, last_B, state.context, tap)
+        seen = {name: value[:, 0] for name, value in seen.items()}
+        kept = put(state.seen, seen, lambda: jnp.full(len(last_B), state.n))
+        state = dataclasses.replace(state, context=context, seen=kept)
         return _append(model, out_BD, state, by, noise, first, earlier_BN, cfg.tokens)
 
     return repeat(step, state, lambda state: state.n < until, execution.platform.block_steps)

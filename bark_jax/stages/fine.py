@@ -6,6 +6,7 @@ Differs: batched, each row with its own windows.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import flax.struct
 import jax
@@ -15,8 +16,11 @@ import numpy as np
 from bark_jax.config import BarkConfig, TokenLayout
 from bark_jax.decoding.noise import InjectedNoise, KeyNoise, Noise
 from bark_jax.decoding.sampling import draw
+from bark_jax.hooks.edits import Place
+from bark_jax.hooks.tap import NO_HOOKS, Hooks, step_of
 from bark_jax.models.binding import bind
 from bark_jax.models.fine_gpt import FineGPT
+from bark_jax.models.forward import Seen
 from bark_jax.params import Params
 from bark_jax.processors.context import DrawContext
 from bark_jax.processors.rows import Step, apply_steps, steps_of
@@ -64,6 +68,7 @@ def generate_fine(
     *,
     cfg: BarkConfig,
     execution: Execution,
+    hooks: Hooks = NO_HOOKS,
     report: Callable[[int], None] | None = None,
 ) -> list[np.ndarray]:
     """Predicts the missing codebooks of every row.
@@ -74,6 +79,7 @@ def generate_fine(
       rows: one value per row of each field of `FineSampling`.
       noise: of the draws; injected noise is (B, windows x Q, fine_window, codebook size), step
         `window * Q + codebook`, aligned with the window (noise before the new frames is not used).
+      hooks: edits of the rows.
       report: called with the number of windows done.
     Returns:
       Codes (Q, T_row) int32 of every row, the given ones unchanged.
@@ -91,6 +97,7 @@ def generate_fine(
             jnp.int32(len(coarse[0])),
             jnp.int32(turn.index),
             Processing.of(steps, turn.rows, turn.first_B),
+            hooks.take(turn.rows, turn.first_B),
             cfg=cfg,
             execution=execution,
         )
@@ -225,6 +232,7 @@ def _fill_window_fn(
     n_given: jax.Array,
     index: jax.Array,
     processing: Processing | None = None,
+    hooks: Hooks = NO_HOOKS,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -237,13 +245,22 @@ def _fill_window_fn(
     is_new_BT = jnp.arange(T)[None] >= n_seen_B[:, None]
 
     def fill(codebook: jax.Array, codes_BTQ: jax.Array) -> jax.Array:
-        *_, code_BT = predict(
-            model, codes_BTQ, codebook, index, temperature_B, noise, processing, layout
-        )
+        code_BT = predict(
+            model, codes_BTQ, codebook, index, temperature_B, noise, processing, hooks, layout
+        ).code_BT
         old_BT = jnp.take(codes_BTQ, codebook, axis=2)
         return codes_BTQ.at[:, :, codebook].set(jnp.where(is_new_BT, code_BT, old_BT))
 
     return jax.lax.fori_loop(n_given, Q, fill, codes_BTQ)
+
+
+class Prediction(NamedTuple):
+    """One codebook of a window."""
+
+    raw_BTV: jax.Array  # logits before the processors
+    logits_BTV: jax.Array  # and after them
+    code_BT: jax.Array  # drawn from the latter
+    seen: Seen  # what hooks kept
 
 
 def predict(
@@ -254,15 +271,16 @@ def predict(
     temperature_B: jax.Array,
     noise: Noise,
     processing: Processing | None,
+    hooks: Hooks,
     layout: TokenLayout,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """One codebook of window number `index`.
-
-    Returns:
-      Logits (B, T, V) before and after the processors, and codes (B, T) drawn from the latter.
-    """
+) -> Prediction:
+    """One codebook of window number `index`."""
     B, T, Q = codes_BTQ.shape
-    out_BTD, _ = model(codes_BTQ, codebook)
+    tap, seen = hooks.tap(
+        lambda: Place(step_of(hooks.first_B, T), codebook),
+        is_causal=False,
+    )
+    out_BTD, _ = model(codes_BTQ, codebook, tap=tap)
     raw_BTV = logits_BTV = model.logits(out_BTD, codebook, layout.codebook_size)
     if processing is not None:
         logits_BTV = _process(logits_BTV, codebook, processing)
@@ -272,7 +290,7 @@ def predict(
     code_BT = draw(
         logits_BTV.reshape(flat), gumbel_BTV.reshape(flat), jnp.repeat(temperature_B, T)
     ).reshape(B, T)
-    return raw_BTV, logits_BTV, code_BT
+    return Prediction(raw_BTV, logits_BTV, code_BT, seen)
 
 
 def _process(logits_BTV: jax.Array, codebook: jax.Array, by: Processing) -> jax.Array:

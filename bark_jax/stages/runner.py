@@ -68,7 +68,8 @@ class StageRunner:
             self._running("semantic", max(limits), progress) as run,
             guide_of(batch, "semantic") as guide,
         ):
-            return run(semantic_stage.generate_semantic, prompts_BT, rows, noise_B, guide)
+            stage, hooks = semantic_stage.generate_semantic, batch.hooks("semantic")
+            return run(stage, prompts_BT, rows, noise_B, guide, hooks=hooks)
 
     def semantic_stream(self, batch: Batch, n_rows: int) -> Iterator[tuple[int, SemanticResult]]:
         """Texts to semantic tokens: yields (row, result) as rows end; `n_rows` run at a time."""
@@ -89,6 +90,7 @@ class StageRunner:
                 guide,
                 cfg=self.config,
                 execution=self.execution_of("semantic"),
+                hooks=batch.hooks("semantic"),
             )
             while True:
                 with self._mesh_in_use():  # but not while the caller handles a row
@@ -106,8 +108,13 @@ class StageRunner:
         max_history: int | None = None,
         window: int | None = None,
         progress: bool = False,
+        traces: Sequence[dict[str, np.ndarray]] = (),
     ) -> list[np.ndarray]:
-        """Semantic tokens to coarse codes."""
+        """Semantic tokens to coarse codes.
+
+        Args:
+          traces: one dict per row; gets what the batch's hooks keep.
+        """
         layout, read = self.config.tokens, with_others(batch, "coarse")
         n_conditions = read.n_rows // batch.n_rows
         plans = [
@@ -132,6 +139,8 @@ class StageRunner:
                 noise_B,
                 guide,
                 window=window or layout.coarse_window,
+                hooks=batch.hooks("coarse"),
+                keep=traces,
             )
 
     def fine(
@@ -151,7 +160,8 @@ class StageRunner:
         noise_B = noise_of("fine", batch.seeds, noise, step_shape, steps)
         rows = batch.sampling["fine"]
         with self._running("fine", sum(n_windows), progress) as run:
-            return run(fine_stage.generate_fine, coarse, histories, rows, noise_B)
+            hooks = batch.hooks("fine")
+            return run(fine_stage.generate_fine, coarse, histories, rows, noise_B, hooks=hooks)
 
     def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Codes to audio; a row without frames gives no samples."""

@@ -5,7 +5,7 @@ Differs: batched; a row that has ended waits for the others, unchanged.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 import flax.struct
@@ -19,6 +19,9 @@ from bark_jax.decoding.guidance import CausalModel, Guide, bind_guided
 from bark_jax.decoding.loop import Context, jit_loop, read_prompt, read_token, repeat
 from bark_jax.decoding.noise import Noise
 from bark_jax.decoding.sampling import Filter, draw, filter_logits, probability
+from bark_jax.hooks.edits import Place
+from bark_jax.hooks.tap import NO_HOOKS, Hooks, put, room_for, step_of
+from bark_jax.models.forward import Seen
 from bark_jax.params import Params
 from bark_jax.processors.context import DrawContext
 from bark_jax.runtime.compiling import jit
@@ -33,6 +36,7 @@ class SemanticResult:
 
     tokens: np.ndarray  # (N,) int32, without the end-of-sequence token; N may be 0
     finish_reason: str  # "eos", "max_duration" or "max_tokens"
+    seen: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # (N + 1, …) by name
 
 
 @flax.struct.dataclass
@@ -64,6 +68,7 @@ class State:
     length_B: jax.Array  # int32, how many of them
     is_eos_B: jax.Array  # ended by the end token
     n: jax.Array  # int32 [], draws since the loop began
+    seen: Seen = flax.struct.field(default_factory=dict)  # of each draw, (B, N + 1, …)
 
     def is_done(self, ending: Ending) -> jax.Array:
         return self.is_eos_B | (self.length_B >= ending.max_tokens_B)
@@ -78,6 +83,7 @@ def generate_semantic(
     *,
     cfg: BarkConfig,
     execution: Execution,
+    hooks: Hooks = NO_HOOKS,
     report: Callable[[int], None] | None = None,
 ) -> list[SemanticResult]:
     """Draws semantic tokens for every row until each has ended.
@@ -86,6 +92,7 @@ def generate_semantic(
       ids_BT: int32 prompts from `prompt`; with a `guide`, own and other conditions in turns.
       rows: one value per row of each field of `SemanticSampling`.
       noise: of the draws; injected noise is (B, steps, semantic vocabulary + 1).
+      hooks: edits of the rows, and what is kept of every draw.
       report: called with the number of steps done, every few steps.
     """
     ending, by = Ending.of(rows, cfg.tokens), Filter.of(rows)
@@ -94,10 +101,11 @@ def generate_semantic(
     platform = execution.platform
     sizes = cache_sizes(len(ids_BT), prompt, limit, platform)
     static = {"cfg": cfg, "execution": execution}
-    state = begin(params, jnp.asarray(ids_BT), by, ending, noise, guide, slots=sizes[0], **static)
+    prompts_BT, traced = jnp.asarray(ids_BT), (guide, hooks)
+    state = begin(params, prompts_BT, by, ending, noise, *traced, slots=sizes[0], **static)
     for until, slots in chunks(sizes, prompt, limit, None if report is None else 32, platform):
         state = dataclasses.replace(state, context=with_slots(state.context, slots))
-        state = advance(params, state, by, ending, noise, jnp.int32(until), guide, **static)
+        state = advance(params, state, by, ending, noise, jnp.int32(until), *traced, **static)
         if report is not None:
             report(until)
         if fetch(state.is_done(ending)).all():
@@ -108,9 +116,16 @@ def generate_semantic(
 def results(state: State, layout: TokenLayout) -> list[SemanticResult]:
     """What the rows have drawn so far, on the host."""
     tokens_BN, length_B, is_eos_B = map(fetch, (state.tokens_BN, state.length_B, state.is_eos_B))
+    seen = {name: fetch(buffer) for name, buffer in state.seen.items()}
     return [
-        SemanticResult(tokens_N[:length], _finish_reason(is_eos, length, layout))
-        for tokens_N, length, is_eos in zip(tokens_BN, length_B, is_eos_B, strict=True)
+        SemanticResult(
+            tokens_N[:length],
+            _finish_reason(is_eos, length, layout),
+            {name: buffer[row, : length + 1] for name, buffer in seen.items()},
+        )
+        for row, (tokens_N, length, is_eos) in enumerate(
+            zip(tokens_BN, length_B, is_eos_B, strict=True)
+        )
     ]
 
 
@@ -162,6 +177,7 @@ def _begin_fn(
     ending: Ending,
     noise: Noise,
     guide: Guide | None = None,
+    hooks: Hooks = NO_HOOKS,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -170,13 +186,16 @@ def _begin_fn(
     """Reads the prompts and draws the first token of every row."""
     model = bind_guided(cfg.semantic, execution, params, guide)
     x_BPD = model.embed_merged(split_rows(ids_BT), cfg.tokens.text_length)
-    length_B = jnp.full(len(x_BPD), x_BPD.shape[1], jnp.int32)
-    out_BD, context = read_prompt(model, x_BPD, length_B, slots)
-    B = len(by.temperature_B)  # a guided row has two prompts
+    P, B = x_BPD.shape[1], len(by.temperature_B)  # a guided row has two prompts
+    length_B = jnp.full(len(x_BPD), P, jnp.int32)
+    tap, seen = hooks.tap(lambda: Place(step_of(jnp.full(B, 1 - P), P)))
+    out_BD, context = read_prompt(model, x_BPD, length_B, slots, tap)
     none_B = jnp.zeros(B, jnp.int32)
     # room for any duration, so that all durations share a program
     tokens_BN = jnp.zeros((B, cfg.tokens.max_semantic_tokens), jnp.int32)
-    state = State(context, tokens_BN, none_B, none_B.astype(bool), jnp.int32(0))
+    seen = {name: value[:, -1] for name, value in seen.items()}
+    kept = put(room_for(seen, tokens_BN.shape[1] + 1), seen, lambda: none_B)
+    state = State(context, tokens_BN, none_B, none_B.astype(bool), jnp.int32(0), kept)
     return _append(model, out_BD, state, by, ending, noise, cfg.tokens)
 
 
@@ -188,6 +207,7 @@ def _continue_fn(
     noise: Noise,
     until: jax.Array,
     guide: Guide | None = None,
+    hooks: Hooks = NO_HOOKS,
     *,
     cfg: BarkConfig,
     execution: Execution,
@@ -198,8 +218,16 @@ def _continue_fn(
     def step(state: State) -> State:
         last_B = jnp.take_along_axis(state.tokens_BN, (state.length_B - 1)[:, None], axis=1)
         # a row that ended with its first draw has no last token; what it reads does not matter
-        out_BD, context = read_token(model, last_B[:, 0], state.context)
-        state = dataclasses.replace(state, context=context)
+        tap, seen = hooks.tap(lambda: Place(state.length_B[:, None]))
+        out_BD, context = read_token(model, last_B[:, 0], state.context, tap)
+        seen = {name: value[:, 0] for name, value in seen.items()}
+        past_end = state.tokens_BN.shape[1] + 1
+        kept = put(
+            state.seen,
+            seen,
+            lambda: jnp.where(state.is_done(ending), past_end, state.length_B),
+        )
+        state = dataclasses.replace(state, context=context, seen=kept)
         return _append(model, out_BD, state, by, ending, noise, cfg.tokens)
 
     def is_running(state: State) -> jax.Array:

@@ -17,6 +17,7 @@ from bark_jax.decoding.cache_growth import cache_sizes, grow, most_draws, with_s
 from bark_jax.decoding.guidance import Guide
 from bark_jax.decoding.noise import KeyNoise
 from bark_jax.decoding.sampling import Filter
+from bark_jax.hooks.tap import NO_HOOKS, Hooks
 from bark_jax.params import Params
 from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.sharding import fetch
@@ -51,6 +52,7 @@ def stream_semantic(
     *,
     cfg: BarkConfig,
     execution: Execution,
+    hooks: Hooks = NO_HOOKS,
     report: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, SemanticResult]]:
     """Yields (index, result) of every request as it ends; `n_rows` run at a time.
@@ -59,6 +61,7 @@ def stream_semantic(
 
     Args:
       guide: of all requests.
+      hooks: of all requests.
     """
     static = {"cfg": cfg, "execution": execution}
     platform = execution.platform
@@ -75,11 +78,14 @@ def stream_semantic(
     # of all requests, so that rows that come later find their processors in the same programs
     all_by = Filter.of(columns(requests))
 
-    def traced(indices: Sequence[int]) -> tuple[Filter, Ending, KeyNoise, Guide | None]:
+    def traced(
+        indices: Sequence[int],
+    ) -> tuple[Filter, Ending, KeyNoise, Guide | None, Hooks]:
         taken = [requests[i] for i in indices]
         noise = KeyNoise.of([r.seed for r in taken], "semantic")
         own = guide and guide.take(np.asarray(indices))
-        return all_by.take(indices), Ending.of(columns(taken), cfg.tokens), noise, own
+        ending = Ending.of(columns(taken), cfg.tokens)
+        return all_by.take(indices), ending, noise, own, hooks.take(indices)
 
     def start(indices: Sequence[int]) -> State:
         ids_BT = jnp.asarray(np.concatenate([requests[i].ids_CT for i in indices]))
@@ -90,14 +96,14 @@ def stream_semantic(
     state = start(last)
     n_ended = 0
     while any(index is not None for index in slots):
-        by, ending, noise, own = traced(last)
+        by, ending, noise, *own = traced(last)
         drawn = [n + STEPS_BETWEEN_LOOKS for n in drawn]
         most = max(n for n, index in zip(drawn, slots, strict=True) if index is not None)
         fitting = (size for size in sizes if most_draws(size, prompt, platform) >= most)
         context = with_slots(state.context, next(fitting, sizes[-1]))
         state = dataclasses.replace(state, context=context)
         until = state.n + STEPS_BETWEEN_LOOKS
-        state = advance(params, state, by, ending, noise, until, own, **static)
+        state = advance(params, state, by, ending, noise, until, *own, **static)
         is_done_B = fetch(state.is_done(ending))
         free = [row for row, index in enumerate(slots) if index is not None and is_done_B[row]]
         if not free:

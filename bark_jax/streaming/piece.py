@@ -7,6 +7,7 @@ import numpy as np
 from bark_jax.batching import Batch
 from bark_jax.config import STAGES
 from bark_jax.generation import Generation
+from bark_jax.hooks.trace import Trace
 from bark_jax.stages.chain import Timings, generation_of, timed
 from bark_jax.stages.codec import CHUNK, DecodeStream
 from bark_jax.stages.runner import StageRunner
@@ -51,7 +52,10 @@ class Piece:
                     audio.append(samples)
                     yield samples
         made, audio_S = self._made, np.concatenate(audio)
-        self.generation = generation_of(self._runner, self._batch, 0, *made, audio_S, self._timings)
+        timings = self._timings
+        self.generation = generation_of(
+            self._runner, self._batch, 0, *made, audio_S, timings, Trace()
+        )
 
     def _turns(self) -> Codes:
         """Codes of all codebooks as they are final."""
