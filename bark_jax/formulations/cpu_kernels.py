@@ -34,13 +34,19 @@ class CpuKernels:
     """See the module."""
 
     cpu: Cpu = dataclasses.field(default_factory=Cpu)  # for everything else
-    most_kernel_rows: int = 64  # of a product; from some 30 on they take as long as XLA's float32
+    # Whole sequences by int8 weights: activations become int8 as well. Decided by the shape of x,
+    # not by its number of rows, so that a row computes the same in any batch.
+    has_int8_sequences: bool = False
 
     def linear(self, x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
-        n_rows = x.size // x.shape[-1]
-        if weight_OI.dtype.name not in native.LINEAR or n_rows > self.most_kernel_rows:
+        is_sequence = x.ndim > 2 and x.shape[-2] > 1
+        if is_sequence and self.has_int8_sequences and weight_OI.dtype == jnp.int8:
+            multiply = native.linear_sequence
+        elif not is_sequence and weight_OI.dtype.name in native.LINEAR:
+            multiply = native.linear
+        else:
             return self.cpu.linear(x, weight_OI, dtype)
-        y_NO = native.linear(x.reshape(n_rows, -1), weight_OI)
+        y_NO = multiply(x.reshape(-1, x.shape[-1]), weight_OI)
         return y_NO.reshape(*x.shape[:-1], -1)
 
     def attend_sequence(

@@ -14,6 +14,8 @@
 
 #define BARK_JAX_INLINE inline __attribute__((always_inline))
 
+#define BARK_JAX_UNROLL _Pragma("GCC unroll 8")  // or sums are kept in memory
+
 #ifdef __clang__
 #define BARK_JAX_PRAGMA(text) _Pragma(#text)
 #define BARK_JAX_BEGIN(isa) \

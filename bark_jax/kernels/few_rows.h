@@ -66,13 +66,18 @@ BARK_JAX_INLINE void tile(const float* x, const Weight* weight, float* y, int64_
       __builtin_prefetch(coming + line);
     }
     Floats wide[OUTPUTS];
+    BARK_JAX_UNROLL
     for (int o = 0; o < OUTPUTS; ++o) wide[o] = widen(weight + o * n_in + i);
+    BARK_JAX_UNROLL
     for (int n = 0; n < ROWS; ++n) {
       const Floats of_x = widen(x + n * n_in + i);
+      BARK_JAX_UNROLL
       for (int o = 0; o < OUTPUTS; ++o) sums[o][n] += wide[o] * of_x;
     }
   }
+  BARK_JAX_UNROLL
   for (int o = 0; o < OUTPUTS; ++o) {
+    BARK_JAX_UNROLL
     for (int n = 0; n < ROWS; ++n) {
       float sum = sum_of(sums[o][n]);
       for (int64_t j = i; j < n_in; ++j) sum += x[n * n_in + j] * to_float(weight[o * n_in + j]);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "dispatch.h"
+#include "many_rows.h"
 #include "parallel.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -34,6 +35,45 @@ ffi::Error linear_few_rows(ffi::ThreadPool pool, Floats x, ffi::Buffer<TYPE> wei
     few_rows(from, by, to, n_rows, n_in, n_out, first, last);
   });
   return ffi::Error::Success();
+}
+
+ffi::Error linear_many_rows(ffi::ThreadPool pool, Floats x, ffi::Buffer<ffi::S8> weight,
+                            ffi::Result<Floats> y) {
+#ifdef __x86_64__
+  const auto of_x = x.dimensions(), of_weight = weight.dimensions();
+  if (of_x.size() != 2 || of_weight.size() != 2 || of_x[1] != of_weight[1]) {
+    return ffi::Error::InvalidArgument("want x (N, I) and weight (O, I)");
+  }
+  if (!has_many_rows()) return ffi::Error::Internal("this processor has no AVX-512 VNNI");
+  const int64_t n_rows = of_x[0], n_in = of_weight[1], n_out = of_weight[0];
+  thread_local std::vector<uint8_t> room;
+  thread_local std::vector<float> room_of_scales;
+  room.resize(n_rows * padded(n_in));
+  room_of_scales.resize(n_rows);
+  uint8_t* const bytes = room.data();
+  float* const scales = room_of_scales.data();
+  const float* const from = x.typed_data();
+  const int8_t* const by = weight.typed_data();
+  float* const to = y->typed_data();
+  constexpr int64_t kRows = 16;  // of x that are made bytes at a time
+  parallel_for(pool, (n_rows + kRows - 1) / kRows, [=](int64_t chunk) {
+    for (int64_t n = chunk * kRows; n < std::min(n_rows, (chunk + 1) * kRows); ++n) {
+      scales[n] = vnni::to_bytes(from + n * n_in, bytes + n * padded(n_in), n_in);
+    }
+  });
+  parallel_for(pool, (n_out + kBlock - 1) / kBlock, [=](int64_t chunk) {
+    thread_local std::vector<int8_t> packed;
+    packed.resize(padded(n_in) * kBlock);
+    int32_t offsets[kBlock] = {};
+    const int64_t first = chunk * kBlock, n_outputs = std::min(kBlock, n_out - first);
+    vnni::pack(by + first * n_in, packed.data(), offsets, n_in, n_outputs);
+    vnni::many_rows(bytes, scales, packed.data(), offsets, to + first, n_rows, n_in, n_out,
+                    n_outputs);
+  });
+  return ffi::Error::Success();
+#else
+  return ffi::Error::Internal("this processor has no AVX-512 VNNI");
+#endif
 }
 
 // Writes the new key and value (B, H, K) into `slot` of the caches (B, H, M, K), and attends to the
@@ -85,6 +125,13 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(bark_jax_linear_int8, (bark_jax::linear_few_rows<i
                                   .Arg<ffi::Buffer<ffi::S8>>()
                                   .Ret<bark_jax::Floats>());
 
+XLA_FFI_DEFINE_HANDLER_SYMBOL(bark_jax_linear_int8_sequence, bark_jax::linear_many_rows,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<bark_jax::Floats>()
+                                  .Arg<ffi::Buffer<ffi::S8>>()
+                                  .Ret<bark_jax::Floats>());
+
 XLA_FFI_DEFINE_HANDLER_SYMBOL(bark_jax_linear_bfloat16,
                               (bark_jax::linear_few_rows<bark_jax::BFloat16, ffi::BF16>),
                               ffi::Ffi::Bind()
@@ -110,3 +157,6 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(bark_jax_linear_bfloat16,
 
 BARK_JAX_ATTEND(bark_jax_attend_float32, float, ffi::F32);
 BARK_JAX_ATTEND(bark_jax_attend_bfloat16, bark_jax::BFloat16, ffi::BF16);
+
+// Whether this processor has what bark_jax_linear_int8_sequence needs.
+extern "C" int bark_jax_has_int8_sequences() { return bark_jax::has_many_rows(); }

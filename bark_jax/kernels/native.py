@@ -12,6 +12,7 @@ import jax.numpy as jnp
 # Number format -> the handler in handlers.cc. A handler that comes to compute something else gets
 # another name: programs in the compile cache know it by its name alone.
 LINEAR = {"int8": "bark_jax_linear_int8", "bfloat16": "bark_jax_linear_bfloat16"}  # of weights
+SEQUENCE = "bark_jax_linear_int8_sequence"  # of int8 weights and activations
 ATTEND = {"float32": "bark_jax_attend_float32", "bfloat16": "bark_jax_attend_bfloat16"}  # of caches
 
 
@@ -23,12 +24,20 @@ def why_missing() -> str | None:
         return "its kernels were not built, for which installing needs a C++ compiler"
     try:
         library = ctypes.CDLL(found.origin)
-        for name in (*LINEAR.values(), *ATTEND.values()):
+        for name in (*LINEAR.values(), SEQUENCE, *ATTEND.values()):
             handler = jax.ffi.pycapsule(getattr(library, name))
             jax.ffi.register_ffi_target(name, handler, platform="cpu")
     except (OSError, AttributeError, RuntimeError) as error:  # of another machine, or another JAX
         return f"its kernels cannot be loaded: {error}"
     return None
+
+
+@functools.cache
+def has_sequences() -> bool:
+    """Whether this processor can do `linear_sequence` (AVX-512 VNNI)."""
+    found = importlib.util.find_spec("bark_jax.kernels._handlers")
+    is_ready = why_missing() is None and found is not None and found.origin is not None
+    return is_ready and bool(ctypes.CDLL(found.origin).bark_jax_has_int8_sequences())
 
 
 def linear(x_NI: jax.Array, weight_OI: jax.Array) -> jax.Array:
@@ -38,6 +47,15 @@ def linear(x_NI: jax.Array, weight_OI: jax.Array) -> jax.Array:
     """
     made = jax.ShapeDtypeStruct((len(x_NI), len(weight_OI)), jnp.float32)
     return _call(LINEAR[weight_OI.dtype.name], made)(x_NI, weight_OI)
+
+
+def linear_sequence(x_NI: jax.Array, weight_OI: jax.Array) -> jax.Array:
+    """`linear` of many rows and an int8 weight: x is rounded to int8, each row by its own scale.
+
+    Some three times as fast as a product in float32. A row's result is the same in any batch.
+    """
+    made = jax.ShapeDtypeStruct((len(x_NI), len(weight_OI)), jnp.float32)
+    return _call(SEQUENCE, made)(x_NI, weight_OI)
 
 
 def attend(

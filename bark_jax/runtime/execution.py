@@ -15,7 +15,7 @@ from bark_jax.formulations.cpu_kernels import CpuKernels
 from bark_jax.formulations.interface import Formulation, LayerCache
 from bark_jax.formulations.reference import Reference
 from bark_jax.formulations.tpu import Tpu
-from bark_jax.kernels.native import why_missing
+from bark_jax.kernels.native import has_sequences, why_missing
 from bark_jax.runtime.platforms import PLATFORMS, Platform, platform_of
 from bark_jax.runtime.sharding import MODEL
 
@@ -98,7 +98,8 @@ class Execution:
             formulation = Tpu()
         elif platform == "cpu":
             can_use = dtypes.compute == "float32" and why_missing() is None
-            formulation = on_cpu or (CpuKernels() if can_use else Cpu())
+            with_kernels = CpuKernels(has_int8_sequences=has_sequences())
+            formulation = on_cpu or (with_kernels if can_use else Cpu())
         return cls(dtypes=dtypes, platform=found, formulation=formulation)
 
     def with_weights(self, weights: str | None) -> "Execution":

@@ -37,6 +37,22 @@ def test_products_are_the_sums(format, n_rows, n_in, n_out):
     assert np.all(np.abs(got_NO - x_NI @ exact_OI.T) <= bound_NO)
 
 
+@pytest.mark.skipif(not native.has_sequences(), reason="the processor has no AVX-512 VNNI")
+@pytest.mark.parametrize("n_rows, n_in, n_out", [*SHAPES, (70, 64, 130)])
+def test_sequences_are_exact_sums_of_rounded_rows(n_rows, n_in, n_out):
+    rng = np.random.default_rng(n_in)
+    x_NI = rng.normal(size=(n_rows, n_in)).astype(np.float32)
+    x_NI[0] = 0.0
+    weight_OI = weights_of(rng, "int8", (n_out, n_in))
+    scale_N1 = np.abs(x_NI).max(1, initial=0, keepdims=True) / 127
+    units_NI = np.rint(x_NI / np.where(scale_N1 == 0, 1, scale_N1))
+    want_NO = units_NI @ np.asarray(weight_OI, np.float64).T * scale_N1
+    got_NO = np.asarray(native.linear_sequence(jnp.asarray(x_NI), weight_OI))
+    # a value halfway between two units may round either way: one unit by the largest weight
+    np.testing.assert_allclose(got_NO, want_NO, rtol=1e-6, atol=1.01 * 127 * scale_N1.max())
+    assert np.abs(got_NO - want_NO).mean() <= 1e-5 * (1 + np.abs(want_NO).mean())
+
+
 @pytest.mark.parametrize("format", native.LINEAR)
 def test_a_row_is_the_same_in_any_batch(format):
     rng = np.random.default_rng(0)

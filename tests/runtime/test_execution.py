@@ -8,6 +8,7 @@ from bark_jax.formulations.cpu import Cpu
 from bark_jax.formulations.cpu_kernels import CpuKernels
 from bark_jax.formulations.reference import Reference
 from bark_jax.formulations.tpu import Tpu
+from bark_jax.kernels.native import has_sequences
 from bark_jax.runtime.execution import DTypes, Execution
 from bark_jax.runtime.platforms import GPU, PLATFORMS, platform_of
 
@@ -15,7 +16,7 @@ from bark_jax.runtime.platforms import GPU, PLATFORMS, platform_of
 @pytest.mark.parametrize(
     "platform, dtype, formulation",
     [
-        ("cpu", "float32", CpuKernels()),
+        ("cpu", "float32", CpuKernels(has_int8_sequences=has_sequences())),
         ("gpu", "bfloat16", Reference()),
         ("tpu", "bfloat16", Tpu()),
     ],
