@@ -15,7 +15,8 @@ KERNELS = Extension(  # no module of Python's: `kernels/native.py` loads it with
     "bark_jax.kernels._handlers",
     ["bark_jax/kernels/handlers.cc"],
     depends=[
-        f"bark_jax/kernels/{name}.h" for name in ("attend", "dispatch", "few_rows", "parallel")
+        f"bark_jax/kernels/{name}.h"
+        for name in ("attend", "dispatch", "few_rows", "many_rows", "parallel")
     ],
     language="c++",
     extra_compile_args=["-std=c++17", "-O3", "-g0", "-isystem", str(HEADERS)],

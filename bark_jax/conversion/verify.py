@@ -105,7 +105,8 @@ def _greedy(params: Params, ids_BT: jax.Array, *, cfg: GPTConfig) -> jax.Array:
     """N_STEPS greedy tokens (T,) after one prompt, with the KV cache."""
     gpt = bind(GPT, cfg, CPU, params=params)
     n_slots = ids_BT.shape[1] + N_STEPS
-    x_BTD, cache = gpt.prefill(gpt.embed(ids_BT), n_slots)
+    n_prompt = jnp.full(1, ids_BT.shape[1])
+    x_BD, cache = gpt.prefill(gpt.embed(ids_BT), n_prompt, n_slots)
 
     def step(carry: tuple[jax.Array, Cache], position: jax.Array):
         x_BD, cache = carry
@@ -114,7 +115,7 @@ def _greedy(params: Params, ids_BT: jax.Array, *, cfg: GPTConfig) -> jax.Array:
         return gpt.step(token_B, position[None], cache, visible_BM, position), token_B
 
     positions = jnp.arange(ids_BT.shape[1], n_slots)
-    return jax.lax.scan(step, (x_BTD[:, -1], cache), positions)[1][:, 0]
+    return jax.lax.scan(step, (x_BD, cache), positions)[1][:, 0]
 
 
 def _compare_fine(

@@ -62,9 +62,9 @@ class PairedRows:
         self.embed, self.embed_merged = model.embed, model.embed_merged
 
     def prefill(
-        self, x_BPD: jax.Array, slots: int, tap: Tap = untouched
+        self, x_BPD: jax.Array, length_B: jax.Array, slots: int, tap: Tap = untouched
     ) -> tuple[jax.Array, Cache]:
-        return self.model.prefill(x_BPD, slots, _tap_of_own(tap))
+        return self.model.prefill(x_BPD, length_B, slots, _tap_of_own(tap))
 
     def step(
         self,
@@ -102,13 +102,13 @@ class PairedModels:
         return _in_turns(*(m.embed_merged(ids_BT[i::2], length) for i, m in enumerate(self.models)))
 
     def prefill(
-        self, x_BPD: jax.Array, slots: int, tap: Tap = untouched
+        self, x_BPD: jax.Array, length_B: jax.Array, slots: int, tap: Tap = untouched
     ) -> tuple[jax.Array, Cache]:
-        (own_BPD, own), (other_BPD, other) = (
-            m.prefill(x_BPD[i::2, :, : _width(m)], slots, untouched if i else tap)
+        (own_BD, own), (other_BD, other) = (
+            m.prefill(x_BPD[i::2, :, : _width(m)], length_B[i::2], slots, untouched if i else tap)
             for i, m in enumerate(self.models)
         )
-        return _in_turns(own_BPD, other_BPD), (*own, *other)
+        return _in_turns(own_BD, other_BD), (*own, *other)
 
     def step(
         self,

@@ -58,8 +58,7 @@ def read_prompt(
       The output (B, D) at each row's last real position, and the context for `read_token`.
     """
     P = x_BPD.shape[1]
-    out_BPD, cache = model.prefill(x_BPD, slots, tap)
-    out_BD = jnp.take_along_axis(out_BPD, (length_B - 1)[:, None, None], axis=1)[:, 0]
+    out_BD, cache = model.prefill(x_BPD, length_B, slots, tap)
     visible_BM = jnp.arange(slots)[None] < length_B[:, None]
     return out_BD, Context(cache, visible_BM, length_B, jnp.int32(P), P)
 

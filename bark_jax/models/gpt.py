@@ -74,24 +74,46 @@ class GPT(nnx.Module):
         return tap("ln_f", self.ln_f(x_BTD)), seen
 
     def prefill(
-        self, x_BPD: jax.Array, slots: int, tap: Tap = untouched
+        self, x_BPD: jax.Array, length_B: jax.Array, slots: int, tap: Tap = untouched
     ) -> tuple[jax.Array, Cache]:
-        """Runs a prompt of embeddings from position 0 on.
+        """Runs prompts of embeddings from position 0 on, padded on the right.
 
+        Args:
+          length_B: int32, positions of each prompt.
+          slots: of the cache.
+          tap: with one, the last layer computes all positions, not only those that are used.
         Returns:
-          The last layer's normalised output (B, P, D), and a cache of `slots` slots whose first P
-          hold the prompt.
+          The normalised output (B, D) at each prompt's last position, and a cache of `slots` slots
+          whose first P hold the prompts.
         """
         x_BPD = tap("embed", x_BPD + self.wpe(jnp.arange(x_BPD.shape[1]))[None])
         caches: list[LayerCache] = []
+
+        def last(z: jax.Array) -> jax.Array:
+            at_B = (length_B - 1).reshape(-1, *[1] * (z.ndim - 1))
+            return jnp.take_along_axis(z, at_B, axis=1)
+
+        def attend(q_BPHK: jax.Array, k_BPHK: jax.Array, v_BPHK: jax.Array) -> jax.Array:
+            caches.append(self.execution.cache_of_prompt(k_BPHK, v_BPHK, slots))
+            return self.execution.attend_sequence(q_BPHK, k_BPHK, v_BPHK, is_causal=True)
+
+        def attend_last(q_B1HK: jax.Array, k_BPHK: jax.Array, v_BPHK: jax.Array) -> jax.Array:
+            """As a decode step; the cache that it writes to is not kept."""
+            caches.append(self.execution.cache_of_prompt(k_BPHK, v_BPHK, slots))
+            before_BM = jnp.arange(slots)[None] < length_B[:, None] - 1
+            slot = jnp.int32(k_BPHK.shape[1] - 1)  # its own, or padding
+            return self.execution.attend_cache(
+                q_B1HK, last(k_BPHK), last(v_BPHK), caches[-1], before_BM, slot
+            )[0]
+
         for index, block in enumerate(self.h):
-
-            def attend(q_BPHK: jax.Array, k_BPHK: jax.Array, v_BPHK: jax.Array) -> jax.Array:
-                caches.append(self.execution.cache_of_prompt(k_BPHK, v_BPHK, slots))
-                return self.execution.attend_sequence(q_BPHK, k_BPHK, v_BPHK, is_causal=True)
-
-            x_BPD = block(x_BPD, attend, tap_of_layer(tap, index))
-        return tap("ln_f", self.ln_f(x_BPD)), tuple(caches)
+            if index + 1 == len(self.h) and tap is untouched:
+                x_BPD = block(x_BPD, attend_last, pick=last)
+            else:
+                x_BPD = block(x_BPD, attend, tap_of_layer(tap, index))
+        if tap is untouched:
+            return self.ln_f(x_BPD)[:, 0], tuple(caches)
+        return last(tap("ln_f", self.ln_f(x_BPD)))[:, 0], tuple(caches)
 
     def step(
         self,

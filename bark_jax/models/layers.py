@@ -22,6 +22,8 @@ Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 # (name, intermediate) -> what the computation goes on with. A block's names, in their order:
 # attn.q, attn.k, attn.v, attn.mixed (of each head), attn.out, mlp.act, mlp.out, resid
 Tap = Callable[[str, jax.Array], jax.Array]
+# (B, T, …) -> (B, N, …): the positions of which a block's output is wanted
+Pick = Callable[[jax.Array], jax.Array]
 
 
 def untouched(name: str, value: jax.Array) -> jax.Array:
@@ -97,15 +99,20 @@ class Attention(nnx.Module):
         self.c_attn = Linear(cfg.n_embd, 3 * cfg.n_embd, cfg.bias, execution, rngs=rngs)
         self.c_proj = Linear(cfg.n_embd, cfg.n_embd, cfg.bias, execution, rngs=rngs)
 
-    def __call__(self, x_BTD: jax.Array, attend: Attend, tap: Tap) -> jax.Array:
-        B, T, D = x_BTD.shape
-        heads = (B, T, self.cfg.n_head, self.cfg.head_dim)
-        q_BTHK, k_BTHK, v_BTHK = (
-            z_BTD.reshape(heads) for z_BTD in jnp.split(self.c_attn(x_BTD), 3, axis=-1)
-        )
-        mixed_BTHK = attend(tap("attn.q", q_BTHK), tap("attn.k", k_BTHK), tap("attn.v", v_BTHK))
-        mixed_BTD = tap("attn.mixed", mixed_BTHK).reshape(B, T, D)
-        return tap("attn.out", self.c_proj(mixed_BTD))
+    def __call__(
+        self, x_BTD: jax.Array, attend: Attend, tap: Tap, pick: Pick | None = None
+    ) -> jax.Array:
+        D = x_BTD.shape[-1]
+        if pick is None:
+            qkv = jnp.split(self.c_attn(x_BTD), 3, axis=-1)
+        else:
+            q_BND, kv_BTD = self.c_attn(pick(x_BTD), 0, D), self.c_attn(x_BTD, D, 2 * D)
+            qkv = [q_BND, *jnp.split(kv_BTD, 2, axis=-1)]
+        heads = self.cfg.n_head, self.cfg.head_dim
+        q_BNHK, k_BTHK, v_BTHK = (z.reshape(*z.shape[:2], *heads) for z in qkv)
+        mixed_BNHK = attend(tap("attn.q", q_BNHK), tap("attn.k", k_BTHK), tap("attn.v", v_BTHK))
+        mixed_BND = tap("attn.mixed", mixed_BNHK).reshape(*mixed_BNHK.shape[:2], D)
+        return tap("attn.out", self.c_proj(mixed_BND))
 
 
 class MLP(nnx.Module):
@@ -129,7 +136,16 @@ class Block(nnx.Module):
         self.ln_2 = LayerNorm(cfg.n_embd, ln_bias, execution)
         self.mlp = MLP(cfg, execution, rngs=rngs)
 
-    def __call__(self, x_BTD: jax.Array, attend: Attend, tap: Tap = untouched) -> jax.Array:
-        x_BTD = x_BTD + self.attn(self.ln_1(x_BTD), attend, tap)
-        x_BTD = x_BTD + self.mlp(self.ln_2(x_BTD), tap)
-        return tap("resid", x_BTD)
+    def __call__(
+        self,
+        x_BTD: jax.Array,
+        attend: Attend,
+        tap: Tap = untouched,
+        pick: Pick | None = None,
+    ) -> jax.Array:
+        """The layer's output of all positions, or of those that `pick` takes: of all others only
+        keys and values are computed."""
+        kept_BND = x_BTD if pick is None else pick(x_BTD)
+        kept_BND = kept_BND + self.attn(self.ln_1(x_BTD), attend, tap, pick)
+        kept_BND = kept_BND + self.mlp(self.ln_2(kept_BND), tap)
+        return tap("resid", kept_BND)

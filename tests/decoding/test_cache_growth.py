@@ -139,7 +139,7 @@ def test_a_stream_grows_in_the_middle_of_its_ring(monkeypatch):
         return enlarge(context, slots)
 
     monkeypatch.setattr(semantic_stream, "with_slots", with_slots)
-    requests = [Request(ids_of(i), row, i) for i, row in enumerate(rows)]
+    requests = [Request(ids_of(i)[None], row, i) for i, row in enumerate(rows)]
     ended = dict(
         stream_semantic(
             tiny.stage_params("semantic"), requests, 3, cfg=tiny.CONFIG, execution=SMALL

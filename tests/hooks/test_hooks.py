@@ -256,24 +256,26 @@ def test_new_values_compile_nothing(bark, compilations):
 def test_a_program_without_hooks_has_nothing_of_them(bark, monkeypatch):
     """Its text is that of a model whose layers call no tap at all."""
 
+    params = tiny.stage_params("semantic")
+    model = bind(GPT, tiny.CONFIG.semantic, tiny.F32, params=params)
+    x_BPD, length_B = jnp.zeros((2, 3, tiny.CONFIG.semantic.n_embd)), jnp.full(2, 3)
+    _, cache = model.prefill(x_BPD, length_B, 8)
+
     def text() -> str:
         def step(params, ids_B, cache, visible_BM):
             model = bind(GPT, tiny.CONFIG.semantic, tiny.F32, params=params)
             return model.step(ids_B, ids_B, cache, visible_BM, jnp.int32(3))
 
-        params = tiny.stage_params("semantic")
-        model = bind(GPT, tiny.CONFIG.semantic, tiny.F32, params=params)
-        _, cache = model.prefill(jnp.zeros((2, 3, tiny.CONFIG.semantic.n_embd)), 8)
         ids_B, visible_BM = jnp.zeros(2, int), jnp.ones((2, 8), bool)
         return jax.jit(step).lower(params, ids_B, cache, visible_BM).as_text()
 
-    def attention(self, x_BTD, attend, tap):
+    def attention(self, x_BTD, attend, tap, pick):
         heads = (*x_BTD.shape[:2], self.cfg.n_head, self.cfg.head_dim)
         qkv = (z_BTD.reshape(heads) for z_BTD in jnp.split(self.c_attn(x_BTD), 3, axis=-1))
         return self.c_proj(attend(*qkv).reshape(x_BTD.shape))
 
     def block(self, x_BTD, attend, tap=None):
-        x_BTD = x_BTD + self.attn(self.ln_1(x_BTD), attend, tap)
+        x_BTD = x_BTD + self.attn(self.ln_1(x_BTD), attend, tap, None)
         return x_BTD + self.mlp.c_proj(gelu(self.mlp.c_fc(self.ln_2(x_BTD))))
 
     usual = text()

@@ -31,7 +31,10 @@ def causal(**options):
 def test_it_gives_what_a_prompt_gives():
     out_BTD, seen, _ = causal()
     model = bind(GPT, CAUSAL, tiny.F32, params=tiny.stage_params("semantic"))
-    np.testing.assert_allclose(out_BTD, model.prefill(X_BTD, 9)[0], atol=1e-6)
+    for length_B in ([7, 7], [3, 7]):
+        out_BD, _ = model.prefill(X_BTD, jnp.array(length_B), 9)
+        want_BD = [row_TD[length - 1] for row_TD, length in zip(out_BTD, length_B, strict=True)]
+        np.testing.assert_allclose(out_BD, np.stack(want_BD), atol=1e-6)
     assert seen == {}
 
 

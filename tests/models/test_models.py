@@ -188,8 +188,8 @@ def test_formats_of_parameters_compute_and_cache_are_separate():
     assert {leaf.dtype for leaf in jax.tree.leaves(abstract)} == {jnp.dtype("bfloat16")}
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), CAUSAL_PARAMS)
     model = bind(GPT, CAUSAL, execution, params=params)
-    out_BTD, cache = model.prefill(jnp.ones((1, 3, CAUSAL.n_embd)), 5)
-    assert out_BTD.dtype == jnp.float32
+    out_BD, cache = model.prefill(jnp.ones((1, 3, CAUSAL.n_embd)), jnp.full(1, 3), 5)
+    assert out_BD.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(cache)} == {jnp.dtype("bfloat16")}
 
 
