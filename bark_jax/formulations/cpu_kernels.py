@@ -1,11 +1,13 @@
 """The formulation for CPUs where the kernels of `bark_jax.kernels` are built, in float32.
 
-Products of few rows with int8 or bfloat16 weights, and attention to the cache. Everything else is
-`cpu.Cpu`, which also has all of it without kernels.
+Attention, and products with int8 or bfloat16 weights. Everything else is `cpu.Cpu`, which also has
+all of it without kernels, and whose gradients these are.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import flax.struct
 import jax
@@ -52,7 +54,7 @@ class CpuKernels:
     def attend_sequence(
         self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, is_causal: bool, dtype: str
     ) -> jax.Array:
-        return self.cpu.attend_sequence(q_BTHK, k_BTHK, v_BTHK, is_causal, dtype)
+        return _attend(self.cpu, q_BTHK, k_BTHK, v_BTHK, is_causal, dtype)
 
     def cache_of_prompt(
         self, k_BPHK: jax.Array, v_BPHK: jax.Array, slots: int, dtype: str
@@ -76,3 +78,27 @@ class CpuKernels:
         new = (q_B1HK[:, 0], k_B1HK[:, 0], v_B1HK[:, 0])
         mixed_BHK, *caches = native.attend(*new, cache.k_BHMK, cache.v_BHMK, visible_BM, slot)
         return mixed_BHK[:, None], SlotsThenHeadCache(*caches)
+
+
+def _attend_plainly(
+    cpu: Cpu, q: jax.Array, k: jax.Array, v: jax.Array, is_causal: bool, dtype: str
+) -> jax.Array:
+    return native.attend_sequence(q, k, v, is_causal)
+
+
+def _attend_forward(
+    cpu: Cpu, q: jax.Array, k: jax.Array, v: jax.Array, is_causal: bool, dtype: str
+):
+    return native.attend_sequence(q, k, v, is_causal), (q, k, v)
+
+
+def _attend_backward(
+    cpu: Cpu, is_causal: bool, dtype: str, qkv: tuple[jax.Array, ...], g_BTHK: jax.Array
+):
+    attend = functools.partial(cpu.attend_sequence, is_causal=is_causal, dtype=dtype)
+    return jax.vjp(attend, *qkv)[1](g_BTHK)
+
+
+# Any: type checkers do not follow jax.custom_vjp
+_attend: Any = jax.custom_vjp(_attend_plainly, nondiff_argnums=(0, 4, 5))
+_attend.defvjp(_attend_forward, _attend_backward)

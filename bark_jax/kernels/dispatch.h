@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -81,6 +83,7 @@ template <class Value>
 struct Kernels {
   decltype(&portable::few_rows<Value>) few_rows;
   decltype(&portable::attend_head<Value>) attend_head;
+  decltype(&portable::attend_sequence_head) attend_sequence_head;
 };
 
 template <class Value>
@@ -88,13 +91,13 @@ Kernels<Value> kernels() {
 #ifdef __x86_64__
   if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl")) {
-    return {avx512::few_rows<Value>, avx512::attend_head<Value>};
+    return {avx512::few_rows<Value>, avx512::attend_head<Value>, avx512::attend_sequence_head};
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    return {avx2::few_rows<Value>, avx2::attend_head<Value>};
+    return {avx2::few_rows<Value>, avx2::attend_head<Value>, avx2::attend_sequence_head};
   }
 #endif
-  return {portable::few_rows<Value>, portable::attend_head<Value>};
+  return {portable::few_rows<Value>, portable::attend_head<Value>, portable::attend_sequence_head};
 }
 
 }  // namespace bark_jax

@@ -109,9 +109,31 @@ ffi::Error attend(ffi::ThreadPool pool, Floats q, Floats key, Floats value, ffi:
     const bool* row = is_visible + head / n_heads * slots;
     seen.assign(row, row + slots);
     seen[at] = 1;
-    weights.resize(slots);
+    weights.resize(slots + 16);
     attend_head(from_q + head * size, own_keys, own_values, (const bool*)seen.data(),
                 weights.data(), to + head * size, slots, size);
+  });
+  return ffi::Error::Success();
+}
+
+// Attention of all positions (B, T, H, K) to all, or (causal) to those up to their own.
+ffi::Error attend_sequence(ffi::ThreadPool pool, Floats q, Floats keys, Floats values,
+                           ffi::Result<Floats> mixed, bool is_causal) {
+  const auto shape = q.dimensions();
+  if (shape.size() != 4 || keys.element_count() != q.element_count() ||
+      values.element_count() != q.element_count()) {
+    return ffi::Error::InvalidArgument("want q, keys and values of one shape (B, T, H, K)");
+  }
+  const int64_t T = shape[1], n_heads = shape[2], size = shape[3], stride = n_heads * size;
+  static const auto attend_sequence_head = kernels<float>().attend_sequence_head;
+  const float *from_q = q.typed_data(), *from_keys = keys.typed_data();
+  const float* from_values = values.typed_data();
+  float* const to = mixed->typed_data();
+  parallel_for(pool, shape[0] * n_heads, [=](int64_t head) {
+    thread_local std::vector<float> room;
+    const int64_t at = head / n_heads * T * stride + head % n_heads * size;
+    attend_sequence_head(from_q + at, from_keys + at, from_values + at, to + at, T, size, stride,
+                         is_causal, room);
   });
   return ffi::Error::Success();
 }
@@ -139,6 +161,15 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(bark_jax_linear_bfloat16,
                                   .Arg<bark_jax::Floats>()
                                   .Arg<ffi::Buffer<ffi::BF16>>()
                                   .Ret<bark_jax::Floats>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(bark_jax_attend_sequence, bark_jax::attend_sequence,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<bark_jax::Floats>()
+                                  .Arg<bark_jax::Floats>()
+                                  .Arg<bark_jax::Floats>()
+                                  .Ret<bark_jax::Floats>()
+                                  .Attr<bool>("is_causal"));
 
 #define BARK_JAX_ATTEND(name, Cached, TYPE)                                      \
   XLA_FFI_DEFINE_HANDLER_SYMBOL(name, (bark_jax::attend<Cached, TYPE>),          \

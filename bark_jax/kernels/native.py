@@ -8,11 +8,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 # Number format -> the handler in handlers.cc. A handler that comes to compute something else gets
 # another name: programs in the compile cache know it by its name alone.
 LINEAR = {"int8": "bark_jax_linear_int8", "bfloat16": "bark_jax_linear_bfloat16"}  # of weights
 SEQUENCE = "bark_jax_linear_int8_sequence"  # of int8 weights and activations
+ATTEND_SEQUENCE = "bark_jax_attend_sequence"
 ATTEND = {"float32": "bark_jax_attend_float32", "bfloat16": "bark_jax_attend_bfloat16"}  # of caches
 
 
@@ -24,7 +26,7 @@ def why_missing() -> str | None:
         return "its kernels were not built, for which installing needs a C++ compiler"
     try:
         library = ctypes.CDLL(found.origin)
-        for name in (*LINEAR.values(), SEQUENCE, *ATTEND.values()):
+        for name in (*LINEAR.values(), SEQUENCE, ATTEND_SEQUENCE, *ATTEND.values()):
             handler = jax.ffi.pycapsule(getattr(library, name))
             jax.ffi.register_ffi_target(name, handler, platform="cpu")
     except (OSError, AttributeError, RuntimeError) as error:  # of another machine, or another JAX
@@ -56,6 +58,14 @@ def linear_sequence(x_NI: jax.Array, weight_OI: jax.Array) -> jax.Array:
     """
     made = jax.ShapeDtypeStruct((len(x_NI), len(weight_OI)), jnp.float32)
     return _call(SEQUENCE, made)(x_NI, weight_OI)
+
+
+def attend_sequence(
+    q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, is_causal: bool
+) -> jax.Array:
+    """Attention (B, T, H, K) of all positions to all, or to those up to their own; no gradient."""
+    made = jax.ShapeDtypeStruct(q_BTHK.shape, jnp.float32)
+    return _call(ATTEND_SEQUENCE, made)(q_BTHK, k_BTHK, v_BTHK, is_causal=np.bool_(is_causal))
 
 
 def attend(

@@ -109,8 +109,10 @@ class Execution:
         return dataclasses.replace(self, dtypes=dataclasses.replace(self.dtypes, weights=weights))
 
     def for_training(self) -> "Execution":
-        """The same, with parameters in float32: only products use the compute format."""
-        return dataclasses.replace(self, dtypes=DTypes(compute=self.dtypes.compute))
+        """The same with gradients, and parameters in float32: only products use another format."""
+        by = self.formulation.cpu if isinstance(self.formulation, CpuKernels) else self.formulation
+        dtypes = DTypes(compute=self.dtypes.compute)
+        return dataclasses.replace(self, dtypes=dtypes, formulation=by)
 
     def linear(self, x: jax.Array, weight_OI: jax.Array) -> jax.Array:
         """See `Formulation.linear`."""

@@ -89,6 +89,31 @@ def test_attention_is_softmax_over_the_visible_slots(format, slots, size):
         np.testing.assert_allclose(got[b], want_HK, atol=3e-6)
 
 
+@pytest.mark.parametrize("is_causal", [True, False])
+@pytest.mark.parametrize(
+    "B, T, H, K", [(1, 1, 1, 1), (2, 37, 3, 12), (1, 130, 2, 80), (1, 70, 1, 64)]
+)
+def test_attention_over_a_sequence_is_the_softmax(B, T, H, K, is_causal):
+    rng = np.random.default_rng(T)
+    q, k, v = rng.normal(size=(3, B, T, H, K)) * 2
+    got = native.attend_sequence(*(jnp.asarray(z, jnp.float32) for z in (q, k, v)), is_causal)
+    logits = np.einsum("bthk,bmhk->bhtm", q, k) / K**0.5
+    if is_causal:
+        logits = np.where(np.tril(np.ones((T, T), bool)), logits, -np.inf)
+    weights = np.exp(logits - logits.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    # float32 sums of values near 2, and an exp that is right to 2e-7
+    np.testing.assert_allclose(got, np.einsum("bhtm,bmhk->bthk", weights, v), atol=1e-5)
+
+
+def test_weights_that_all_but_vanish_are_left_out():
+    """exp of less than -87 is no number of float32."""
+    q, v = jnp.full((1, 3, 1, 1), 100.0), jnp.asarray([[[[1.0]], [[2.0]], [[4.0]]]])
+    k = jnp.asarray([[[[0.0]], [[-1.0]], [[1.0]]]])
+    got = native.attend_sequence(q, k, v, False)
+    np.testing.assert_array_equal(got, np.full((1, 3, 1, 1), 4.0))
+
+
 def test_a_slot_outside_the_cache_is_an_error():
     z, cache = jnp.ones((1, 1, 4)), jnp.ones((1, 1, 3, 4))
     with pytest.raises(Exception, match="slot is outside the cache"):
