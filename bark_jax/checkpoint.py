@@ -110,7 +110,7 @@ def identify(directory: str | Path, stage: str) -> str:
     """
     source = load_source(directory)
     root = Path(directory, stage)
-    if "sha256" in source and "trained" not in source:
+    if "sha256" in source and not source.keys() & {"trained", "weights"}:
         content = json.dumps([stage, source["sha256"]], sort_keys=True)
     elif has_hashes(root):
         content = (root / HASHES_FILE).read_text(encoding="utf-8")
@@ -126,6 +126,7 @@ def load_stage(
     dtype: str | None = None,
     sharding_of: Callable[[str], "jax.sharding.Sharding"] | None = None,
     check_hashes: bool = True,
+    may_be_int8: bool = False,
 ) -> Params:
     """Reads the parameters of one stage as jax arrays.
 
@@ -135,9 +136,11 @@ def load_stage(
       sharding_of: sharding of the parameter with a dotted name; None: all on the first device.
       check_hashes: compare the files with their hashes while they are read. A stage that was
         written without hashes is read all the same.
+      may_be_int8: the caller knows what to do with weights in int8.
     Raises:
       FileNotFoundError: the stage is not there.
-      ValueError: an unknown stage, or the checkpoint is damaged or incomplete; names the files.
+      ValueError: an unknown stage, the checkpoint is damaged or incomplete (names the files), or
+        its weights are int8.
     """
     import jax
     import jax.numpy as jnp
@@ -151,7 +154,7 @@ def load_stage(
     default = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
     def target(name: str, leaf: Any) -> "jax.ShapeDtypeStruct":
-        is_float = jnp.issubdtype(leaf.dtype, jnp.floating)
+        is_float = jnp.issubdtype(leaf.dtype, jnp.floating) and not name.endswith(".scale")
         to = dtype if dtype is not None and is_float else leaf.dtype
         sharding = default if sharding_of is None else sharding_of(name)
         return jax.ShapeDtypeStruct(leaf.shape, to, sharding=sharding)
@@ -163,6 +166,9 @@ def load_stage(
         try:
             with large_buffers_returned():
                 stored = flatten(ocp.metadata(str(path)).metadata)
+                is_int8 = any(leaf.dtype == jnp.int8 for leaf in stored.values())
+                if is_int8 and not may_be_int8:
+                    raise ValueError("its weights are int8, which is for generating alone")
                 targets = unflatten({name: target(name, leaf) for name, leaf in stored.items()})
                 params = ocp.load(str(path), targets)
         except Exception as error:

@@ -7,7 +7,7 @@ import jax
 from jax.sharding import Mesh
 
 from bark_jax import checkpoint
-from bark_jax.config import STAGES, weights_by_stage
+from bark_jax.config import STAGES, TRANSFORMERS, weights_by_stage
 from bark_jax.kernels.native import why_missing
 from bark_jax.quantization import quantize
 from bark_jax.runtime.execution import DTypes, Execution
@@ -39,17 +39,19 @@ def load(
     if mesh is not None:
         mesh = checked_mesh(mesh)
     execution = Execution.here(dtype, mesh)
-    formats = weights_by_stage(weights)
+    stored = stored_weights(model)
+    formats = stored | weights_by_stage(weights)
+    _check_same(stored, formats)
     _say_without_kernels(formats, execution)
     place = None if mesh is None else functools.partial(sharding_of, mesh)
 
     def params_of(stage: str) -> StageParams:
         # The codec costs little, and rounding in it is audible.
-        stored = "float32" if stage == "codec" else execution.dtypes.params
+        dtype = "float32" if stage == "codec" else execution.dtypes.params
         read = functools.partial(
-            checkpoint.load_stage, model.folders[stage], stage, stored, place, check_hashes
+            checkpoint.load_stage, model.folders[stage], stage, dtype, place, check_hashes, True
         )
-        if stage not in formats:
+        if stage not in formats or stage in stored:
             return StageParams(read, offload)
         return StageParams(lambda: quantize(read(), formats[stage]), offload)
 
@@ -71,3 +73,22 @@ def _say_without_kernels(formats: Mapping[str, str], execution: Execution) -> No
     """Warns where fewer bytes will not be faster."""
     if formats.keys() and execution.platform.name == "cpu" and (why := why_missing()):
         warn(f"weights={dict(formats)} saves memory here, but no time: {why}")
+
+
+def stored_weights(model: Description) -> dict[str, str]:
+    """Formats of the stages whose directories hold weights in one of their own."""
+    named = {stage: checkpoint.load_source(model.folders[stage]) for stage in TRANSFORMERS}
+    return {
+        stage: source["weights"][stage]
+        for stage, source in named.items()
+        if stage in source.get("weights", {})
+    }
+
+
+def _check_same(stored: Mapping[str, str], formats: Mapping[str, str]) -> None:
+    for stage, format in stored.items():
+        if formats[stage] != format:
+            raise ValueError(
+                f"weights of the {stage} stage: {formats[stage]!r}, but the model has them in "
+                f"{format!r}"
+            )

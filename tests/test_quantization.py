@@ -1,17 +1,27 @@
 """Models with int8 and bfloat16 weights: what is stored, and what they compute."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bark_jax.checkpoint import load_stage
 from bark_jax.config import TRANSFORMERS, weights_by_stage
+from bark_jax.conversion.export import export
+from bark_jax.conversion.quantize import quantize_model
+from bark_jax.formulations.cpu import Cpu
+from bark_jax.formulations.cpu_kernels import CpuKernels
+from bark_jax.formulations.reference import Reference
+from bark_jax.formulations.tpu import Tpu
 from bark_jax.models.binding import abstract_params, bind
 from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
 from bark_jax.params import flatten, unflatten
 from bark_jax.pipeline import Bark
 from bark_jax.quantization import LINEAR, quantize
+from bark_jax.sources.resolve import resolve_model
 from tests import tiny
 
 MODELS = {"semantic": GPT, "coarse": GPT, "fine": FineGPT}
@@ -42,7 +52,8 @@ def test_int8_is_within_half_a_step_of_the_largest_value_of_each_output():
     assert untouched and all(after[name] is before[name] for name in untouched)
 
 
-def test_an_int8_model_computes_with_the_restored_weights():
+@pytest.mark.parametrize("formulation", [Cpu(), CpuKernels(), Tpu(), Reference()])
+def test_an_int8_model_computes_with_the_restored_weights(formulation):
     params = tiny.stage_params("coarse")
     flat = flatten(quantize(params, "int8"))
     for name in filter(LINEAR.fullmatch, flatten(params)):
@@ -54,7 +65,8 @@ def test_an_int8_model_computes_with_the_restored_weights():
         gpt = bind(GPT, tiny.CONFIG.coarse, execution, params=params)
         return gpt.logits(gpt(gpt.embed(ids_BT))[0], 3, 8)
 
-    got = scores(tiny.F32.with_weights("int8"), quantize(params, "int8"))
+    execution = dataclasses.replace(tiny.F32.with_weights("int8"), formulation=formulation)
+    got = scores(execution, quantize(params, "int8"))
     # scaled after the product instead of before: float32 rounding of scores near 1
     np.testing.assert_allclose(got, scores(tiny.F32, unflatten(flat)), atol=1e-5)
 
@@ -89,3 +101,28 @@ def test_stages_may_differ():
 def test_other_formats_and_stages_are_refused(weights, message):
     with pytest.raises(ValueError, match=message):
         weights_by_stage(weights)
+
+
+def test_a_quantised_model_on_disk_is_the_one_in_memory(tmp_path):
+    untrained = resolve_model("untrained")
+    quantize_model(untrained, tmp_path / "int8", weights="int8")
+    stored = Bark.from_pretrained(tmp_path / "int8")
+    made = stored.generate("hello there", seed=3)
+    want = Bark.from_pretrained("untrained", weights="int8").generate("hello there", seed=3)
+    np.testing.assert_array_equal(made.audio, want.audio)
+    assert made.metadata()["made_by"]["weights"] == dict.fromkeys(TRANSFORMERS, "int8")
+    sizes = [
+        sum(file.stat().st_size for file in (folder / "coarse").rglob("*") if file.is_file())
+        for folder in (tmp_path / "int8", untrained)
+    ]
+    assert sizes[0] < sizes[1]
+    with pytest.raises(ValueError, match="'bfloat16', but the model has them in 'int8'"):
+        Bark.from_pretrained(tmp_path / "int8", weights="bfloat16")
+    for of_others in (
+        lambda: load_stage(tmp_path / "int8", "coarse"),
+        lambda: quantize_model(tmp_path / "int8", tmp_path / "again"),
+        lambda: export(tmp_path / "int8", tmp_path / "pt", format="suno"),
+    ):
+        with pytest.raises(ValueError, match="its weights are int8, which is for generating"):
+            of_others()
+    assert not (tmp_path / "again").exists()

@@ -47,6 +47,8 @@ SUBCOMMANDS = {
         "a converted model beside PyTorch's", "cli.conversion:verify", "verify"),
     "export": Subcommand(
         "a model to Suno's or Hugging Face's files", "cli.conversion:export", "convert"),
+    "quantize": Subcommand(
+        "a model with weights in fewer bytes", "cli.conversion:quantize", None),
     "generate": Subcommand(
         "one text: audio, tokens and measurements", "programs.generate:main", "sweep"),
     "sweep": Subcommand(
