@@ -9,7 +9,6 @@ import pytest
 
 from bark_jax.checkpoint import load_stage
 from bark_jax.config import TRANSFORMERS, weights_by_stage
-from bark_jax.conversion.export import export
 from bark_jax.conversion.quantize import quantize_model
 from bark_jax.formulations.cpu import Cpu
 from bark_jax.formulations.cpu_kernels import CpuKernels
@@ -121,7 +120,6 @@ def test_a_quantised_model_on_disk_is_the_one_in_memory(tmp_path):
     for of_others in (
         lambda: load_stage(tmp_path / "int8", "coarse"),
         lambda: quantize_model(tmp_path / "int8", tmp_path / "again"),
-        lambda: export(tmp_path / "int8", tmp_path / "pt", format="suno"),
     ):
         with pytest.raises(ValueError, match="its weights are int8, which is for generating"):
             of_others()
