@@ -2,16 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bark_jax.guidance import SAME, Other, guidance_lengths, others_of
-from bark_jax.hooks.edits import RowEdits
-from bark_jax.hooks.tap import Hooks
 from bark_jax.numbers import is_whole, plain, shown
 from bark_jax.sampling_config import Rows, SamplingConfig, recorded, rows_of
 from bark_jax.voices import voice_name
+
+if TYPE_CHECKING:  # they need JAX, which a batch file is read without
+    from bark_jax.hooks.edits import RowEdits
+    from bark_jax.hooks.tap import Hooks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Batch:
     seeds: list[int]
     sampling: Mapping[str, Rows]  # by stage
     others: list[Other | None]  # what each row is guided away from
-    edits: list[RowEdits]
+    edits: "list[RowEdits]"
     trace: tuple[str, ...] = ()  # names of what is kept
 
     @classmethod
@@ -40,7 +42,7 @@ class Batch:
         text: Any = None,
         guidance: Any = None,
         data: tuple[list[Any], bool] = ([], False),
-        edits: RowEdits | list[RowEdits] | None = None,
+        edits: "RowEdits | list[RowEdits] | None" = None,
         trace: tuple[str, ...] = (),
     ) -> "Batch":
         """Takes the number of rows from the arguments that are lists.
@@ -76,8 +78,10 @@ class Batch:
             trace,
         )
 
-    def hooks(self, stage: str) -> Hooks:
+    def hooks(self, stage: str) -> "Hooks":
         """Edits and names of what is kept, of one stage."""
+        from bark_jax.hooks.tap import Hooks
+
         return Hooks.of(stage, self.edits, self.trace)
 
     def noise(self, noise: Any) -> list[np.ndarray] | None:

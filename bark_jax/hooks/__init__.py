@@ -9,8 +9,11 @@ made with the values of one row; when it is called, every field is an array with
 so that rows differ in their values and new values compile nothing.
 """
 
-from bark_jax.hooks.edits import Add, Place, Replace, Scale
-from bark_jax.hooks.trace import Trace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bark_jax.hooks.edits import Add, Place, Replace, Scale
+    from bark_jax.hooks.trace import Trace
 
 __all__ = [  # noqa: RUF022  # in groups
     # they change what a place holds
@@ -22,3 +25,13 @@ __all__ = [  # noqa: RUF022  # in groups
     # what traces come as
     "Trace",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports on first use: a `Trace` needs no JAX, which is slow to import."""
+    import importlib
+
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "trace" if name == "Trace" else "edits"
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
