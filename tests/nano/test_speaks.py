@@ -75,7 +75,7 @@ def test_words_are_understood(spoken, voice):
 
 @pytest.mark.thorough
 def test_most_words_are_understood_at_default_sampling(bark):
-    assert word_error_rate(speak(bark, "rms", sampling=None)) < 0.3  # 0.17 was measured
+    assert word_error_rate(speak(bark, "rms", sampling=None)) < 0.3  # 0.13 was measured
 
 
 @pytest.mark.parametrize("voice", VOICES)
@@ -83,7 +83,7 @@ def test_speech_ends_where_flites_does(spoken, voice):
     rows, column = spoken[voice], VOICES.index(voice)
     assert all(row.finish_reason == "eos" for row in rows)
     ratios = [len(r.audio) / r.sample_rate / FLITE_S[r.text][column] for r in rows]
-    assert np.median(ratios) == pytest.approx(1, abs=0.15)  # 1.05 and 1.10 were measured
+    assert np.median(ratios) == pytest.approx(1, abs=0.15)  # 1.03 and 1.09 were measured
     assert ratios == pytest.approx([1] * len(rows), abs=0.4)
 
 
