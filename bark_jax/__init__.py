@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bark_jax.scoring.scores import Scores
     from bark_jax.sources.hub import ModelNotFoundError
     from bark_jax.voices import Voice, VoiceError
+    from bark_jax.watching import Block
 
 __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022  # in groups
@@ -42,6 +43,8 @@ __all__ = [  # noqa: RUF022  # in groups
     "CoarseSampling",
     "FineSampling",
     "Guidance",
+    # what a caller is told meanwhile
+    "Block",
     # number formats; sizes and token layout of a model
     "DTypes",
     "BarkConfig",
@@ -63,6 +66,7 @@ _HOMES = {
     "CoarseSampling": "bark_jax.sampling_config",
     "FineSampling": "bark_jax.sampling_config",
     "Guidance": "bark_jax.guidance",
+    "Block": "bark_jax.watching",
     "DTypes": "bark_jax.runtime.execution",
     "BarkConfig": "bark_jax.config",
     "ModelNotFoundError": "bark_jax.sources.hub",

@@ -10,6 +10,7 @@ from bark_jax.guidance import SAME, Other, guidance_lengths, others_of
 from bark_jax.numbers import is_whole, plain, shown
 from bark_jax.sampling_config import Rows, SamplingConfig, recorded, rows_of
 from bark_jax.voices import voice_name
+from bark_jax.watching import Look, OnBlock, Watch
 
 if TYPE_CHECKING:  # they need JAX, which a batch file is read without
     from bark_jax.hooks.edits import RowEdits
@@ -31,6 +32,7 @@ class Batch:
     others: list[Other | None]  # what each row is guided away from
     edits: "list[RowEdits]"
     trace: tuple[str, ...] = ()  # names of what is kept
+    watch: Watch | None = None  # who is told of the rows while they are made
 
     @classmethod
     def of(
@@ -41,6 +43,7 @@ class Batch:
         sampling: SamplingConfig,
         text: Any = None,
         guidance: Any = None,
+        on_block: OnBlock | None = None,
         data: tuple[list[Any], bool] = ([], False),
         edits: "RowEdits | list[RowEdits] | None" = None,
         trace: tuple[str, ...] = (),
@@ -76,6 +79,7 @@ class Batch:
             others_of(guidance, n_rows),
             rows_of("edits", edits or {}, n_rows),
             trace,
+            on_block and Watch(on_block, range(n_rows)),
         )
 
     def hooks(self, stage: str) -> "Hooks":
@@ -119,7 +123,20 @@ class Batch:
             },
             others=[self.others[i] for i in rows],
             edits=[self.edits[i] for i in rows],
+            watch=self.watch and self.watch.take(rows),
         )
+
+    def look(self, stage: str) -> Look | None:
+        """What a stage calls between blocks of steps, if anybody wants to know."""
+        return self.watch and self.watch.looks_at(stage)
+
+    def going_on(self, made: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What a stage has made of each row, for the next one: nothing of cancelled rows."""
+        return [row[..., :0] if self.is_cancelled(i) else row for i, row in enumerate(made)]
+
+    def is_cancelled(self, row: int) -> bool:
+        """Whether who is told of the rows has ended this one."""
+        return self.watch is not None and self.watch.is_cancelled(row)
 
     def settings(self, row: int) -> dict[str, Any]:
         """Voice, sampling values, guidance and kinds of edits of one row, as plain data."""

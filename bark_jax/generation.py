@@ -30,7 +30,8 @@ class Generation:
       fine: all codes (8, T) int32; its first two rows are `coarse`.
       text: what was asked for.
       seed: of this row.
-      finish_reason: of the semantic stage: "eos" (by itself), "max_duration" or "max_tokens".
+      finish_reason: of the semantic stage: "eos" (by itself), "max_duration" or "max_tokens";
+        or "cancelled", where a caller has ended the row in some stage, see `Block`.
       timings: wall-clock time [s] of each stage, "semantic", "coarse", "fine" and "codec". It is
         that of the whole batch that the row was in, equal for all its rows, and includes compiling
         where a shape is seen for the first time.

@@ -50,6 +50,7 @@ from bark_jax.stages.guided import check_guidance
 from bark_jax.stages.runner import StageRunner
 from bark_jax.stages.stream import stream
 from bark_jax.streaming.audio_stream import AudioStream, pieces_of
+from bark_jax.watching import OnBlock
 
 Sampling = SamplingConfig | Mapping[str, Any] | None
 GuidanceLike = Guidance | Mapping[str, Any] | Sequence[Guidance | Mapping[str, Any] | None] | None
@@ -159,6 +160,7 @@ class Bark:
         guidance: GuidanceLike = None,
         edits: Edits = None,
         trace: str | Sequence[str] = (),
+        on_block: OnBlock | None = None,
         progress: bool = False,
     ) -> Generation: ...
     @overload
@@ -172,6 +174,7 @@ class Bark:
         guidance: GuidanceLike = None,
         edits: Edits = None,
         trace: str | Sequence[str] = (),
+        on_block: OnBlock | None = None,
         progress: bool = False,
     ) -> list[Generation]: ...
     def generate(
@@ -184,6 +187,7 @@ class Bark:
         guidance: GuidanceLike = None,
         edits: Edits = None,
         trace: str | Sequence[str] = (),
+        on_block: OnBlock | None = None,
         progress: bool = False,
     ) -> Generation | list[Generation]:
         """Speaks `text`.
@@ -199,6 +203,8 @@ class Bark:
             `bark_jax.hooks`; or a list of such dicts, one per row.
           trace: names of places of the semantic and the coarse stage whose values are kept as they
             are computed, in `Generation.trace`; `trace` reads more of them afterwards.
+          on_block: called with a `Block` every few steps: the tokens so far, the rows that run on.
+            It may cancel rows. What it raises ends the call.
           progress: show a bar per stage on stderr if that is a terminal; one bar of rows where
             there are too many for one batch.
         Returns:
@@ -217,6 +223,7 @@ class Bark:
             guidance=guidance,
             edits=edits,
             trace=drawn,
+            on_block=on_block,
         )
         if batch.n_rows > self.batch_rows:
             made = stream(self.runner, batch, self.batch_rows)
@@ -235,6 +242,7 @@ class Bark:
         guidance: GuidanceLike = None,
         edits: Edits = None,
         trace: str | Sequence[str] = (),
+        on_block: OnBlock | None = None,
         batch_rows: int | None = None,
         progress: bool = False,
     ) -> Iterator[tuple[int, Generation]]:
@@ -258,6 +266,7 @@ class Bark:
             guidance=guidance,
             edits=edits,
             trace=drawn,
+            on_block=on_block,
         )
         made = stream(self.runner, batch, batch_rows or self.batch_rows)
         return counted(made, batch.n_rows, progress)

@@ -43,6 +43,7 @@ ROOMS = [
     "bark_jax.player",
     "bark_jax.generation",
     "bark_jax.guidance",
+    "bark_jax.watching",
     "bark_jax.batching",
     "bark_jax.stages",
     "bark_jax.scoring",

@@ -20,6 +20,7 @@ from bark_jax.runtime.compiling import jit
 
 State = TypeVar("State")
 
+STEPS_BETWEEN_LOOKS = 32  # draws between two times that the host looks, where it does
 SLOT_MULTIPLE = 64  # cache sizes and step counts are rounded up to it, so that few shapes compile
 
 

@@ -1,6 +1,7 @@
 """One batch through all stages."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +12,7 @@ from bark_jax.generation import Generation
 from bark_jax.hooks.trace import Trace
 from bark_jax.stages.runner import StageRunner
 from bark_jax.stages.semantic import SemanticResult
+from bark_jax.watching import CANCELLED
 
 Timings = dict[str, float]  # stage -> [s]
 
@@ -37,15 +39,20 @@ def finish(
       timings: what the stages so far took [s].
     """
     timings = dict(timings)
-    tokens = [row.tokens for row in semantic]
+    tokens = batch.going_on([row.tokens for row in semantic])
     traces = [{f"semantic.{name}": kept for name, kept in row.seen.items()} for row in semantic]
     with timed(timings, "coarse"):
         coarse = runner.coarse(tokens, batch, progress=progress, traces=traces)
     with timed(timings, "fine"):
-        fine = runner.fine(coarse, batch, progress=progress)
+        fine = runner.fine(batch.going_on(coarse), batch, progress=progress)
+        fine = batch.going_on(fine)
     with timed(timings, "codec"):
         audio = runner.decode(fine)
-    made = zip(semantic, coarse, fine, audio, strict=True)
+    ended = [
+        dataclasses.replace(row, finish_reason=CANCELLED) if batch.is_cancelled(i) else row
+        for i, row in enumerate(semantic)
+    ]
+    made = zip(ended, coarse, fine, audio, strict=True)
     return [
         generation_of(runner, batch, i, *row, timings, Trace(traces[i]))
         for i, row in enumerate(made)

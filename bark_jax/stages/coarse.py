@@ -5,6 +5,7 @@ Differs: batched; the context is prefilled again only when its beginning has mov
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import flax.struct
@@ -15,7 +16,15 @@ import numpy as np
 from bark_jax.config import BarkConfig, TokenLayout
 from bark_jax.decoding.cache_growth import cache_sizes, chunks, with_slots
 from bark_jax.decoding.guidance import CausalModel, Guide, bind_guided
-from bark_jax.decoding.loop import Context, jit_loop, read_prompt, read_token, repeat, round_up
+from bark_jax.decoding.loop import (
+    STEPS_BETWEEN_LOOKS,
+    Context,
+    jit_loop,
+    read_prompt,
+    read_token,
+    repeat,
+    round_up,
+)
 from bark_jax.decoding.noise import Noise
 from bark_jax.decoding.sampling import Filter, draw, filter_logits
 from bark_jax.hooks.edits import Place
@@ -28,6 +37,7 @@ from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.sharding import fetch, split_rows
 from bark_jax.sampling_config import Rows
 from bark_jax.stages.coarse_plan import CoarsePlan, segments, unflatten
+from bark_jax.watching import Look
 
 
 @flax.struct.dataclass
@@ -53,6 +63,7 @@ def generate_coarse(
     hooks: Hooks = NO_HOOKS,
     keep: Sequence[dict[str, np.ndarray]] = (),
     report: Callable[[int], None] | None = None,
+    look: Look | None = None,
 ) -> list[np.ndarray]:
     """Draws the coarse codes of every row.
 
@@ -65,6 +76,7 @@ def generate_coarse(
       hooks: edits of the rows, and what is kept of every draw.
       keep: one dict per row; gets what was kept, (Q T_row, …) by full name.
       report: called with the number of tokens done, every few steps.
+      look: called with the codes so far, every few steps; see `watching.Watch`.
     Returns:
       Codes (Q, T_row) int32 of every row.
     """
@@ -73,6 +85,7 @@ def generate_coarse(
     n_conditions = 1 if guide is None else guide.n_conditions
     made_BN = np.zeros((len(plans) // n_conditions, 0), np.int32)
     seen: list[dict[str, np.ndarray]] = []  # of each segment
+    plans = list(plans)
     for n_done, n_steps in segments(plans, window):
         ids_BP, length_B = contexts(plans, made_BN.repeat(n_conditions, 0), n_done)
         new_BN, new_seen = _run_segment(
@@ -84,6 +97,7 @@ def generate_coarse(
             n_done,
             n_steps,
             report,
+            look and functools.partial(_is_made, plans, made_BN[:, :n_done], n_conditions, look),
             earlier(made_BN[:, :n_done], most) if by.steps else None,
             guide,
             hooks,
@@ -92,6 +106,8 @@ def generate_coarse(
         )
         made_BN = np.concatenate([made_BN[:, :n_done], new_BN], axis=1)
         seen.append(new_seen)
+        if all(plan.n_tokens <= made_BN.shape[1] for plan in plans):
+            break
     for row, kept in enumerate(keep):
         for name in seen[0] if seen else ():
             values = np.concatenate([part[name][row] for part in seen])
@@ -100,6 +116,33 @@ def generate_coarse(
         unflatten(tokens_N[: plan.n_tokens], cfg.tokens)
         for tokens_N, plan in zip(made_BN, plans[::n_conditions], strict=True)
     ]
+
+
+def _is_made(
+    plans: list[CoarsePlan],
+    made_BN: np.ndarray,
+    n_conditions: int,
+    look: Look,
+    new_BN: np.ndarray,
+) -> bool:
+    """Looks at what there is so far, cuts off the plans of rows that are to end.
+
+    Returns:
+      Whether no row wants more.
+    """
+    layout = plans[0].layout
+    flat_BN = np.concatenate([made_BN, new_BN], axis=1)
+    whole = flat_BN.shape[1] // layout.n_coarse_codebooks * layout.n_coarse_codebooks
+    n_tokens = [min(plan.n_tokens, whole) for plan in plans]
+    codes = {
+        row: unflatten(tokens_N[: n_tokens[row * n_conditions]], layout)
+        for row, tokens_N in enumerate(flat_BN)
+    }
+    running = [row for row in codes if plans[row * n_conditions].n_tokens > flat_BN.shape[1]]
+    for row in look(codes, running):
+        for i in range(row * n_conditions, (row + 1) * n_conditions):
+            plans[i] = dataclasses.replace(plans[i], n_tokens=n_tokens[i])
+    return all(plan.n_tokens <= flat_BN.shape[1] for plan in plans)
 
 
 def contexts(
@@ -140,6 +183,7 @@ def _run_segment(
     n_done: int,
     n_steps: int,
     report: Callable[[int], None] | None,
+    is_made: Callable[[np.ndarray], bool] | None,
     earlier_BN: np.ndarray | None,
     guide: Guide | None,
     hooks: Hooks,
@@ -147,20 +191,26 @@ def _run_segment(
     cfg: BarkConfig,
     execution: Execution,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Ids (B, n_steps) that follow the contexts, and what was kept of each, (B, n_steps, …)."""
+    """Ids (B, n_steps) that follow the contexts, and what was kept of each, (B, n_steps, …).
+
+    There are fewer if `is_made` of those so far.
+    """
     static = {"cfg": cfg, "execution": execution}
     B, P = ids_BP.shape
     first = jnp.int32(n_done)
     sizes = cache_sizes(B, P, n_steps, execution.platform)
     traced = (earlier_BN, guide, hooks)
     state = begin(params, ids_BP, length_B, by, noise, first, *traced, slots=sizes[0], **static)
-    every = None if report is None else 32
+    every = None if report is None and is_made is None else STEPS_BETWEEN_LOOKS
     for until, slots in chunks(sizes, P, n_steps, every, execution.platform):
         state = dataclasses.replace(state, context=with_slots(state.context, slots))
         state = advance(params, state, by, noise, first, jnp.int32(until), *traced, **static)
         if report is not None:
             jax.block_until_ready(state.n)
             report(n_done + until)
+        if is_made is not None and is_made(fetch(state.tokens_BN)[:, :until]):
+            n_steps = until
+            break
     seen = {name: fetch(buffer)[:, :n_steps] for name, buffer in state.seen.items()}
     return fetch(state.tokens_BN)[:, :n_steps], seen
 

@@ -5,7 +5,7 @@ Differs: batched, each row with its own windows.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import flax.struct
@@ -28,6 +28,7 @@ from bark_jax.runtime.compiling import jit
 from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.sharding import fetch, groups_per_call, split_rows
 from bark_jax.sampling_config import Rows
+from bark_jax.watching import Look
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,7 @@ def generate_fine(
     execution: Execution,
     hooks: Hooks = NO_HOOKS,
     report: Callable[[int], None] | None = None,
+    look: Look | None = None,
 ) -> list[np.ndarray]:
     """Predicts the missing codebooks of every row.
 
@@ -81,6 +83,7 @@ def generate_fine(
         `window * Q + codebook`, aligned with the window (noise before the new frames is not used).
       hooks: edits of the rows.
       report: called with the number of windows done.
+      look: called with the codes so far after each window; see `watching.Watch`.
     Returns:
       Codes (Q, T_row) int32 of every row, the given ones unchanged.
     """
@@ -105,6 +108,9 @@ def generate_fine(
         n_done += len(set(turn.rows))
         if report is not None:
             report(n_done)
+        if look is not None:
+            at_hand = {row: codes for row, codes in enumerate(work.codes()) if row in turn.rows}
+            work.end(look(at_hand, [row for row in at_hand if work.is_running(row, turn)]))
     return work.codes()
 
 
@@ -160,6 +166,15 @@ class FineRows:
         for row, codes_TQ in zip(turn.rows, codes_BTQ, strict=True):
             window = self.windows[row][turn.index]
             self.frames[row][self._extent(window)][window.n_seen :] = codes_TQ[window.n_seen :]
+
+    def is_running(self, row: int, turn: Turn) -> bool:
+        """Whether a row has windows after this turn's."""
+        return turn.index + 1 < len(self.windows[row])
+
+    def end(self, rows: Collection[int]) -> None:
+        """Gives up the windows of these rows that have not had their turn."""
+        for row in rows:
+            self.windows[row] = []
 
     def codes(self) -> list[np.ndarray]:
         """Codes (Q, T_row) int32 of the new frames."""

@@ -68,8 +68,9 @@ class StageRunner:
             self._running("semantic", max(limits), progress) as run,
             guide_of(batch, "semantic") as guide,
         ):
-            stage, hooks = semantic_stage.generate_semantic, batch.hooks("semantic")
-            return run(stage, prompts_BT, rows, noise_B, guide, hooks=hooks)
+            hooks, look = batch.hooks("semantic"), batch.look("semantic")
+            stage = semantic_stage.generate_semantic
+            return run(stage, prompts_BT, rows, noise_B, guide, hooks=hooks, look=look)
 
     def semantic_stream(self, batch: Batch, n_rows: int) -> Iterator[tuple[int, SemanticResult]]:
         """Texts to semantic tokens: yields (row, result) as rows end; `n_rows` run at a time."""
@@ -91,6 +92,7 @@ class StageRunner:
                 cfg=self.config,
                 execution=self.execution_of("semantic"),
                 hooks=batch.hooks("semantic"),
+                look=batch.look("semantic"),
             )
             while True:
                 with self._mesh_in_use():  # but not while the caller handles a row
@@ -141,6 +143,7 @@ class StageRunner:
                 window=window or layout.coarse_window,
                 hooks=batch.hooks("coarse"),
                 keep=traces,
+                look=batch.look("coarse"),
             )
 
     def fine(
@@ -160,8 +163,9 @@ class StageRunner:
         noise_B = noise_of("fine", batch.seeds, noise, step_shape, steps)
         rows = batch.sampling["fine"]
         with self._running("fine", sum(n_windows), progress) as run:
-            hooks = batch.hooks("fine")
-            return run(fine_stage.generate_fine, coarse, histories, rows, noise_B, hooks=hooks)
+            hooks, look = batch.hooks("fine"), batch.look("fine")
+            stage = fine_stage.generate_fine
+            return run(stage, coarse, histories, rows, noise_B, hooks=hooks, look=look)
 
     def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Codes to audio; a row without frames gives no samples."""

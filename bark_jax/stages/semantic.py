@@ -5,7 +5,7 @@ Differs: batched; a row that has ended waits for the others, unchanged.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from fractions import Fraction
 
 import flax.struct
@@ -16,7 +16,14 @@ import numpy as np
 from bark_jax.config import BarkConfig, TokenLayout
 from bark_jax.decoding.cache_growth import cache_sizes, chunks, with_slots
 from bark_jax.decoding.guidance import CausalModel, Guide, bind_guided
-from bark_jax.decoding.loop import Context, jit_loop, read_prompt, read_token, repeat
+from bark_jax.decoding.loop import (
+    STEPS_BETWEEN_LOOKS,
+    Context,
+    jit_loop,
+    read_prompt,
+    read_token,
+    repeat,
+)
 from bark_jax.decoding.noise import Noise
 from bark_jax.decoding.sampling import Filter, draw, filter_logits, probability
 from bark_jax.hooks.edits import Place
@@ -28,6 +35,7 @@ from bark_jax.runtime.compiling import jit
 from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.sharding import fetch, split_rows
 from bark_jax.sampling_config import Rows
+from bark_jax.watching import Look
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +93,7 @@ def generate_semantic(
     execution: Execution,
     hooks: Hooks = NO_HOOKS,
     report: Callable[[int], None] | None = None,
+    look: Look | None = None,
 ) -> list[SemanticResult]:
     """Draws semantic tokens for every row until each has ended.
 
@@ -94,6 +103,7 @@ def generate_semantic(
       noise: of the draws; injected noise is (B, steps, semantic vocabulary + 1).
       hooks: edits of the rows, and what is kept of every draw.
       report: called with the number of steps done, every few steps.
+      look: called with the tokens so far, every few steps; see `watching.Watch`.
     """
     ending, by = Ending.of(rows, cfg.tokens), Filter.of(rows)
     limit = int(ending.max_tokens_B.max())
@@ -103,14 +113,29 @@ def generate_semantic(
     static = {"cfg": cfg, "execution": execution}
     prompts_BT, traced = jnp.asarray(ids_BT), (guide, hooks)
     state = begin(params, prompts_BT, by, ending, noise, *traced, slots=sizes[0], **static)
-    for until, slots in chunks(sizes, prompt, limit, None if report is None else 32, platform):
+    every = None if report is None and look is None else STEPS_BETWEEN_LOOKS
+    for until, slots in chunks(sizes, prompt, limit, every, platform):
         state = dataclasses.replace(state, context=with_slots(state.context, slots))
         state = advance(params, state, by, ending, noise, jnp.int32(until), *traced, **static)
         if report is not None:
             report(until)
-        if fetch(state.is_done(ending)).all():
+        is_done_B = fetch(state.is_done(ending))
+        if look is not None:
+            ended = results(state, cfg.tokens)
+            drawn = {i: row.tokens for i, row in enumerate(ended)}
+            state = end_rows(state, look(drawn, np.flatnonzero(~is_done_B).tolist()))
+            is_done_B = fetch(state.is_done(ending))
+        if is_done_B.all():
             break
     return results(state, cfg.tokens)
+
+
+def end_rows(state: State, rows: Collection[int]) -> State:
+    """The state in which these rows have ended, as if by themselves."""
+    if not rows:
+        return state
+    is_ended_B = np.isin(np.arange(len(state.length_B)), list(rows))
+    return dataclasses.replace(state, is_eos_B=state.is_eos_B | jnp.asarray(is_ended_B))
 
 
 def results(state: State, layout: TokenLayout) -> list[SemanticResult]:

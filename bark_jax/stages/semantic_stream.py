@@ -15,6 +15,7 @@ import numpy as np
 from bark_jax.config import BarkConfig
 from bark_jax.decoding.cache_growth import cache_sizes, grow, most_draws, with_slots
 from bark_jax.decoding.guidance import Guide
+from bark_jax.decoding.loop import STEPS_BETWEEN_LOOKS
 from bark_jax.decoding.noise import KeyNoise
 from bark_jax.decoding.sampling import Filter
 from bark_jax.hooks.tap import NO_HOOKS, Hooks
@@ -28,11 +29,11 @@ from bark_jax.stages.semantic import (
     State,
     advance,
     begin,
+    end_rows,
     prompt_slots,
     results,
 )
-
-STEPS_BETWEEN_LOOKS = 32  # draws between the host's checks for ended rows
+from bark_jax.watching import Look
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,7 @@ def stream_semantic(
     execution: Execution,
     hooks: Hooks = NO_HOOKS,
     report: Callable[[int], None] | None = None,
+    look: Look | None = None,
 ) -> Iterator[tuple[int, SemanticResult]]:
     """Yields (index, result) of every request as it ends; `n_rows` run at a time.
 
@@ -62,6 +64,7 @@ def stream_semantic(
     Args:
       guide: of all requests.
       hooks: of all requests.
+      look: called with the tokens so far of the requests at hand; see `watching.Watch`.
     """
     static = {"cfg": cfg, "execution": execution}
     platform = execution.platform
@@ -105,6 +108,13 @@ def stream_semantic(
         until = state.n + STEPS_BETWEEN_LOOKS
         state = advance(params, state, by, ending, noise, until, *own, **static)
         is_done_B = fetch(state.is_done(ending))
+        if look is not None:
+            at_hand = {index: row for row, index in enumerate(slots) if index is not None}
+            drawn_so_far = results(state, cfg.tokens)
+            tokens = {index: drawn_so_far[row].tokens for index, row in at_hand.items()}
+            stopped = look(tokens, [i for i, row in at_hand.items() if not is_done_B[row]])
+            state = end_rows(state, [at_hand[index] for index in stopped])
+            is_done_B = fetch(state.is_done(ending))
         free = [row for row, index in enumerate(slots) if index is not None and is_done_B[row]]
         if not free:
             continue
