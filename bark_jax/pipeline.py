@@ -47,6 +47,7 @@ from bark_jax.stages.checks import (
     check_semantic,
 )
 from bark_jax.stages.guided import check_guidance
+from bark_jax.stages.own import OwnCodec, OwnStage, checked_stages
 from bark_jax.stages.runner import StageRunner
 from bark_jax.stages.stream import stream
 from bark_jax.streaming.audio_stream import AudioStream, pieces_of
@@ -121,6 +122,26 @@ class Bark:
                 check_hashes=check_hashes,
             )
         )
+
+    def with_stages(
+        self,
+        *,
+        semantic: OwnStage | None = None,
+        coarse: OwnStage | None = None,
+        fine: OwnStage | None = None,
+        codec: OwnCodec | None = None,
+    ) -> "Bark":
+        """The same model with stages of your own, see `bark_jax.stages.own.OwnStage`.
+
+        Everything that generates uses them: `generate`, `stream`, long texts, sweeps, the stages by
+        themselves. They are told of no `guidance`, and `on_block` not of them. `score` and `encode`
+        still mean Bark's own.
+
+        Raises:
+          ValueError: a stage cannot be called; later, where one gives what a stage does not give.
+        """
+        stages = {"semantic": semantic, "coarse": coarse, "fine": fine, "codec": codec}
+        return Bark(self.runner.with_own(checked_stages(stages)), self.voices)
 
     def __repr__(self) -> str:
         sizes = ", ".join(

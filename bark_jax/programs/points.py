@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from bark_jax.pipeline import Bark
 from bark_jax.programs.compose import from_hydra
+from bark_jax.stages.own import named_stages
 from bark_jax.sweeps.batches import Made, generate_batched, generate_one
 from bark_jax.sweeps.plan import plan
 from bark_jax.sweeps.progress import watching
@@ -25,7 +26,7 @@ from bark_jax.sweeps.summary import finish
 
 @functools.lru_cache(maxsize=1)  # jobs that share a process share a model and its programs
 def load_model(settings: ModelSettings) -> Bark:
-    return Bark.from_pretrained(
+    bark = Bark.from_pretrained(
         settings.source,
         dtype=settings.dtype,
         weights=settings.weights,
@@ -33,6 +34,7 @@ def load_model(settings: ModelSettings) -> Bark:
         local_files_only=settings.local_files_only,
         offload=settings.offload,
     )
+    return bark.with_stages(**named_stages(settings.stages)) if settings.stages else bark
 
 
 def run_point(composed: DictConfig) -> dict[str, Any]:

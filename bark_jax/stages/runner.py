@@ -25,6 +25,7 @@ from bark_jax.stages import semantic as semantic_stage
 from bark_jax.stages.coarse_plan import make_plan
 from bark_jax.stages.follow import rows_that_follow
 from bark_jax.stages.guided import guide_of, with_others
+from bark_jax.stages.own import run_coarse, run_codec, run_fine, run_semantic
 from bark_jax.stages.semantic import SemanticResult
 from bark_jax.stages.semantic_stream import Request, stream_semantic
 from bark_jax.text import Tokenizer, encode_text, prompt_of
@@ -44,6 +45,7 @@ class StageRunner:
     weights: Mapping[str, str] = dataclasses.field(default_factory=dict)  # formats by stage
     origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of the model; plain data
     phones: Sequence[str] = ()  # what semantic tokens are thirds of, such as "rms/aa"
+    own: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # in place of Bark's stages
 
     def execution_of(self, stage: str) -> Execution:
         """How a stage computes: like all others, with weights in a format of its own."""
@@ -58,6 +60,9 @@ class StageRunner:
         self, batch: Batch, noise: Noise = None, *, progress: bool = False
     ) -> list[SemanticResult]:
         """Texts to semantic tokens."""
+        if "semantic" in self.own:
+            self._check_no_noise(noise, "semantic")
+            return run_semantic(self.own["semantic"], batch, self.config.tokens)
         layout, rows = self.config.tokens, self.semantic_sampling(batch)
         limits = [semantic_stage.max_tokens(s, layout) for s in rows["max_duration_s"]]
         noise_B = noise_of(
@@ -74,6 +79,11 @@ class StageRunner:
 
     def semantic_stream(self, batch: Batch, n_rows: int) -> Iterator[tuple[int, SemanticResult]]:
         """Texts to semantic tokens: yields (row, result) as rows end; `n_rows` run at a time."""
+        if "semantic" in self.own:
+            for begin in range(0, batch.n_rows, n_rows):
+                part = batch.take(range(begin, min(begin + n_rows, batch.n_rows)))
+                yield from enumerate(self.semantic(part), begin)
+            return
         rows = self.semantic_sampling(batch)
         prompts_BCT = np.stack(self.prompts(with_others(batch, "semantic")))
         requests = [
@@ -117,6 +127,9 @@ class StageRunner:
         Args:
           traces: one dict per row; gets what the batch's hooks keep.
         """
+        if "coarse" in self.own:
+            self._check_no_noise(noise, "coarse")
+            return run_coarse(self.own["coarse"], semantic, batch, self.config.tokens)
         layout, read = self.config.tokens, with_others(batch, "coarse")
         n_conditions = read.n_rows // batch.n_rows
         plans = [
@@ -155,6 +168,9 @@ class StageRunner:
         progress: bool = False,
     ) -> list[np.ndarray]:
         """Codes of the first codebooks to codes of all."""
+        if "fine" in self.own:
+            self._check_no_noise(noise, "fine")
+            return run_fine(self.own["fine"], coarse, batch, self.config.tokens)
         layout = self.config.tokens
         histories = [voice and voice.fine for voice in batch.voices]
         n_windows = fine_stage.n_windows(coarse, histories, layout)
@@ -169,6 +185,8 @@ class StageRunner:
 
     def decode(self, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Codes to audio; a row without frames gives no samples."""
+        if "codec" in self.own:
+            return run_codec(self.own["codec"], codes)
         audio = [np.zeros(0, np.float32) for _ in codes]
         spoken = [i for i, row in enumerate(codes) if row.shape[1]]
         with self.on_device("codec") as params:
@@ -192,6 +210,16 @@ class StageRunner:
                 execution=self.execution,
                 n_codebooks=self.config.tokens.n_fine_codebooks,
             )
+
+    def with_own(self, own: Mapping[str, Any]) -> "StageRunner":
+        """The same with other stages in place of Bark's; what is made says so."""
+        own = {**self.own, **own}
+        named = {name: type(stage).__qualname__ for name, stage in own.items()}
+        return dataclasses.replace(self, own=own, origin={**self.origin, "own": named})
+
+    def _check_no_noise(self, noise: Noise, stage: str) -> None:
+        if noise is not None:
+            raise ValueError(f"noise is for Bark's own {stage} stage, which is replaced here")
 
     def semantic_sampling(self, batch: Batch) -> Rows:
         """Sampling of the rows, with what the tokenizer's settings add to it."""

@@ -8,7 +8,7 @@ from bark_jax.batching import Batch
 from bark_jax.config import STAGES
 from bark_jax.generation import Generation
 from bark_jax.hooks.trace import Trace
-from bark_jax.stages.chain import Timings, generation_of, timed
+from bark_jax.stages.chain import Timings, generate, generation_of, timed
 from bark_jax.stages.codec import CHUNK, DecodeStream
 from bark_jax.stages.runner import StageRunner
 from bark_jax.stages.semantic import SemanticResult
@@ -35,7 +35,13 @@ class Piece:
         self.generation: Generation | None = None  # when it has ended
 
     def chunks(self) -> Iterator[np.ndarray]:
-        """The samples (S,) float32 as they are ready."""
+        """The samples (S,) float32 as they are ready; all at once where a stage is the user's."""
+        if self._runner.own:
+            (self.generation,) = generate(self._runner, self._batch)
+            self.n_samples = len(self.generation.audio)
+            if self.n_samples:
+                yield self.generation.audio
+            return
         chunk = CHUNK if self._haste is None else self._haste.first_frames
         decoder = DecodeStream(self._runner.config.codec, self._runner.execution, chunk=chunk)
         audio = [np.zeros(0, np.float32)]

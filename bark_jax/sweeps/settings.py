@@ -27,6 +27,7 @@ class ModelSettings:
     revision: str | None = None
     local_files_only: bool = False
     offload: bool = False
+    stages: tuple[str, ...] = ()  # in place of Bark's, as "coarse=module:Class"
 
     def __post_init__(self) -> None:
         if self.dtype not in (None, *DTYPES):
@@ -35,9 +36,9 @@ class ModelSettings:
             raise ValueError(f"model.weights={self.weights!r}, want null or one of {WEIGHTS}")
 
     def plain(self) -> dict[str, Any]:
-        """As plain data; `weights` only where it is given, as keys of earlier results lack it."""
+        """As plain data; later fields only where they are given, as earlier keys lack them."""
         fields = dataclasses.asdict(self)
-        return {k: v for k, v in fields.items() if v is not None or k != "weights"}
+        return {k: v for k, v in fields.items() if v or k not in ("weights", "stages")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

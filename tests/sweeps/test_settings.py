@@ -41,6 +41,7 @@ def model(tmp_path):
         {"guidance": {"text": "", "scale": 1.5}},
         {"metrics": {"score": True}},
         {"metrics": {"judges": ["words"]}},
+        {"model": {"source": "nano", "stages": ["coarse=mine:Repeats"]}},
     ],
 )
 def test_the_key_changes_with_what_changes_the_results(changes):
