@@ -38,7 +38,7 @@ def learn_letters(path: Path, lexicon: Lexicon) -> LetterSounds:
     """How the letters of a lexicon's words sound; learnt once, in half a minute.
 
     Raises:
-      ValueError: the words have more different units than a file can number.
+      ValueError: the words are too few, or have more different units than a file can number.
     """
     if (known := read_letters(path)) is not None:
         return known
@@ -49,7 +49,9 @@ def learn_letters(path: Path, lexicon: Lexicon) -> LetterSounds:
         cost = _costs(_counted(_alignments(words[:N_FIRST], lexicon, cost)))
     aligned = _alignments(words, lexicon, cost)
     often = {unit for unit, count in _counted(aligned).items() if count >= RARE}
-    sounds = _model([units for units in aligned if often.issuperset(units)])
+    if not (kept := [units for units in aligned if often.issuperset(units)]):
+        raise ValueError(f"lexicon has {len(lexicon)} words, too few to learn spelling from")
+    sounds = _model(kept)
     write_letters(path, sounds)
     return sounds
 

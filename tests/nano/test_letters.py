@@ -33,6 +33,8 @@ def test_spelling_is_learnt_from_a_dictionary(tmp_path, lexicon):
     wrong = sum(distance(*pair) for pair in pairs) / sum(len(meant) for meant, _ in pairs)
     assert wrong < 0.15
     assert learn_letters(path, {}).sha256 == made.sha256  # learnt once
+    with pytest.raises(ValueError, match="lexicon has 1 words, too few"):
+        learn_letters(tmp_path / "other.npz", {"cat": ("k", "ae", "t")})
 
 
 def test_the_packaged_model_pronounces_any_word():

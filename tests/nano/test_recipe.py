@@ -352,6 +352,7 @@ def test_recipe_goes_through_its_steps_once(tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "english_words", frozenset)
     monkeypatch.setattr(recipe, "common_words", lambda _: set())
     monkeypatch.setattr(recipe, "write_pronunciations", lambda *_: LEXICON)
+    monkeypatch.setattr(recipe, "learn_letters", lambda *_: None)
     joined = []
     monkeypatch.setattr(
         recipe, "write_labels", lambda _, __, out, **kw: joined.append((out.name, kw["longest_s"]))
