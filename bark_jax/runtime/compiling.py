@@ -5,12 +5,13 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from bark_jax.runtime import stored_programs
 from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.notices import warn
 from bark_jax.runtime.paths import CHOOSE, cache_path, why_unusable
@@ -51,23 +52,53 @@ def jit(
         options = platform.compiler_options
         return compiled(options + platform.single_row_options if is_single_row else options)
 
-    seen: set[Any] = set()  # signatures called before, and so compiled
+    statics = ("execution", *static_argnames)
+    programs: dict[Any, Callable[..., Any]] = {}  # by signature: what was called before
 
     @functools.wraps(function)
     def call(*args: Any, execution: Execution, **kwargs: Any) -> Any:
         is_single_row = n_rows is not None and n_rows(*args, **kwargs) == 1
+        kwargs |= {"execution": execution}
+        signature = _signature((args, kwargs, is_single_row))
+        if signature in programs:
+            return programs[signature](*args, **kwargs)
         jitted = for_platform(execution.platform, is_single_row)
-        signature = _signature((args, kwargs, execution, is_single_row))
-        if signature in seen:
-            return jitted(*args, execution=execution, **kwargs)
         stage = function.__module__.rpartition(".")[-1]
         with notice(f"the {stage} stage", shown=_is_watched()):
-            made = jitted(*args, execution=execution, **kwargs)
-        seen.add(signature)
+            program = _stored(function, jitted, statics, signature, args, kwargs)
+            made = program(*args, **kwargs)
+        programs[signature] = program
         return made
 
     call.for_platform = for_platform  # type: ignore[attr-defined]  # for ahead-of-time use
     return call
+
+
+def _stored(
+    function: Callable[..., Any],
+    jitted: Callable[..., Any],
+    statics: Sequence[str],
+    signature: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Callable[..., Any]:
+    """The program for these arguments: of an earlier process, or kept for a later one."""
+    folder = _cache_in_use()
+    if folder is None or "://" in folder:
+        return jitted
+    name = f"{function.__module__}.{function.__qualname__}"
+    path = stored_programs.path_of(Path(folder) / "programs", name, signature)
+    if path is None:
+        return jitted
+    compiled = stored_programs.load(path)
+    if compiled is None:
+        lowered = jitted.lower(*args, **kwargs)  # type: ignore[attr-defined]
+        compiled = stored_programs.compile_and_save(path, lowered)
+
+    def program(*args: Any, **kwargs: Any) -> Any:
+        return compiled(*args, **{k: v for k, v in kwargs.items() if k not in statics})
+
+    return program
 
 
 def _signature(tree: Any) -> Any:

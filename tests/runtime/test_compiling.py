@@ -1,6 +1,7 @@
 """Compiling: options by platform, the notice, and where programs are kept."""
 
 import stat
+import subprocess
 import sys
 import time
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bark_jax.runtime import compiling
+from bark_jax.runtime import compiling, stored_programs
 from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.platforms import CPU, PLATFORMS
 from tests import tiny
@@ -203,3 +204,58 @@ def test_the_switch(cache_home, monkeypatch, value):
     compiling.enable_cache()
     assert jax.config.jax_compilation_cache_dir is None
     assert not list(cache_home.iterdir())
+
+
+PROGRAM = """
+import sys
+import jax, jax.numpy as jnp
+from bark_jax.runtime import compiling, stored_programs
+from bark_jax.runtime.execution import Execution
+
+traced = []
+
+def double(state, x, n, execution):
+    traced.append(n)
+    return jax.nn.softmax(state * n) + x
+
+double.__module__, double.__qualname__ = "bark_jax.stages.double", "double"
+compiling.enable_cache()
+call = compiling.jit(double, static_argnames=("n",), donate_argnames=("state",))
+for n in (2, 3):
+    state = jnp.arange(1000.0)
+    made = call(state, jnp.float32(n), n=n, execution=Execution.on("cpu"))
+    assert state.is_deleted()
+    print(n, float(made.sum()), traced)
+"""
+
+
+def test_another_process_traces_nothing(cache_home, monkeypatch):
+    """It has the program from a file, donated arguments and all."""
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache_home))
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    runs = [
+        subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+        for _ in range(2)
+    ]
+    assert [run.returncode for run in runs] == [0, 0], runs[-1].stderr
+    first, second = (run.stdout.splitlines() for run in runs)
+    assert [line.rpartition(" [")[2] for line in first] == ["2]", "2, 3]"]
+    assert [line.endswith("[]") for line in second] == [True, True]
+    assert [line.rpartition(" [")[0] for line in first] == [line[:-3] for line in second]
+    (folder,) = cache_home.glob("**/programs")
+    assert len(list(folder.iterdir())) == 2
+    for file in folder.iterdir():
+        file.write_bytes(b"half")
+    third = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+    assert third.stdout.splitlines()[0].rpartition(" [")[0] == first[0].rpartition(" [")[0]
+
+
+def test_programs_with_classes_of_others_are_not_kept(tmp_path):
+    class Theirs:
+        pass
+
+    assert stored_programs.path_of(tmp_path, "f", (Theirs, 1)) is None
+    assert stored_programs.path_of(tmp_path, "f", (lambda x: x, 1)) is None
+    kept = stored_programs.path_of(tmp_path, "f", (HERE, 1))
+    assert kept is None or kept != stored_programs.path_of(tmp_path, "f", (HERE, 2))

@@ -1,0 +1,135 @@
+"""Compiled programs as files, so that another process neither traces nor compiles them.
+
+JAX's own compile cache keeps what XLA made, but a process traces and lowers a program before it can
+look for it, which for a small model takes longer than the program itself.
+
+A program is found by everything that it depends on: this package's files, JAX's version and
+settings, the machine, and the shapes and static values of its arguments. What has a class or a
+function of anybody else in its arguments is not kept, as their code may change.
+"""
+
+import functools
+import hashlib
+import io
+import os
+import pickle
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jaxlib
+from jax.experimental import serialize_executable
+
+from bark_jax.runtime.files import replacing
+from bark_jax.runtime.paths import PACKAGE
+
+KNOWN = {"bark_jax", "flax", "jax", "jaxlib", "ml_dtypes", "numpy", *sys.stdlib_module_names}
+
+
+def path_of(folder: Path, name: str, signature: Any) -> Path | None:
+    """Where the program of a function is kept, whether it is there or not; None: nowhere.
+
+    Args:
+      folder: of all programs.
+      name: of the function, with its module.
+      signature: shapes and static values of its arguments; the platform's options among them.
+    """
+    if not (_is_one_device() and _is_of_known_packages(signature)):
+        return None
+    asked = f"{_surroundings()} {name} {signature}"
+    return folder / hashlib.sha256(asked.encode()).hexdigest()
+
+
+def load(path: Path) -> Callable[..., Any] | None:
+    """The program that `compile_and_save` wrote; None if there is none that can be used."""
+    try:
+        return serialize_executable.deserialize_and_load(*pickle.loads(path.read_bytes()))
+    except Exception:  # half written, or of another JAX: it is compiled anew
+        return None
+
+
+def compile_and_save(path: Path, lowered: Any) -> Callable[..., Any]:
+    """Compiles a program and keeps it, if it can be kept.
+
+    What JAX has from its own cache is not kept: of such an executable XLA writes only a part.
+    """
+    before = _hits.n
+    compiled = lowered.compile()
+    if _hits.n == before:
+        _save(path, compiled)
+    return compiled
+
+
+class _Hits:
+    """How often JAX has found a program in its own cache."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        jax.monitoring.register_event_listener(self._count)
+
+    def _count(self, event: str, **_: Any) -> None:
+        self.n += event == "/jax/compilation_cache/cache_hits"
+
+
+_hits = _Hits()
+
+
+def _save(path: Path, compiled: Any) -> None:
+    try:
+        content = pickle.dumps(serialize_executable.serialize(compiled))
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with replacing(path) as partial:
+            partial.write_bytes(content)
+    except Exception:  # a full disk, or a program with constants: the next process compiles it
+        return
+
+
+def _is_one_device() -> bool:
+    """Programs that are spread over devices or processes are left to JAX's own cache."""
+    return jax.device_count() == 1 and jax.sharding.get_abstract_mesh().empty
+
+
+def _is_of_known_packages(value: Any) -> bool:
+    """Whether it holds no class and no function of anybody else."""
+    pickler = _Pickler(io.BytesIO())
+    try:
+        pickler.dump(value)
+    except Exception:  # lambdas and other things without a name
+        return False
+    return pickler.is_known
+
+
+class _Pickler(pickle.Pickler):
+    """Notes whether all classes and functions are of known packages."""
+
+    is_known = True
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, type) or callable(obj):
+            home = (getattr(obj, "__module__", None) or "builtins").partition(".")[0]
+            self.is_known &= home in KNOWN
+        return NotImplemented
+
+
+@functools.cache
+def _surroundings() -> str:
+    """What programs depend on besides their arguments."""
+    files = sorted(
+        (file.as_posix(), (found := file.stat()).st_size, found.st_mtime_ns)
+        for kind in ("*.py", "*.so")
+        for file in PACKAGE.rglob(kind)
+    )
+    device = jax.devices()[0]
+    machine = Path("/proc/cpuinfo")
+    lines = machine.read_text().splitlines() if machine.is_file() else []
+    flags = {line for line in lines if line.startswith(("flags", "model name", "Features"))}
+    settings = sorted((k, repr(v)) for k, v in jax.config.values.items() if "cache" not in k)
+    facts = [
+        files, jax.__version__, jaxlib.__version__, device.device_kind,
+        device.client.platform_version, os.environ.get("XLA_FLAGS"), os.cpu_count(),
+        sorted(flags) or platform.processor(), settings,
+    ]  # fmt: skip
+    return repr(facts)
