@@ -22,16 +22,22 @@ PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 pytestmark = pytest.mark.thorough
 
 
+def build(folder: Path, **environment: str) -> Path:
+    """A wheel of a copy: setuptools would pack what an earlier build has left in the checkout."""
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.so"))
+        else:
+            shutil.copy(ROOT / name, folder / name)
+    options = ["--no-deps", "--no-index", "--no-build-isolation", "--quiet"]
+    command = [*PIP, "wheel", *options, "-w", folder / "dist", folder]
+    subprocess.run(command, check=True, env=os.environ | environment)
+    return next((folder / "dist").glob("*.whl"))
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    """Built of a copy: setuptools would pack what an earlier build has left in the checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for name in SOURCES:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, folder / name)
-    options = ["--no-deps", "--no-index", "--no-build-isolation", "--quiet"]
-    subprocess.run([*PIP, "wheel", *options, "-w", folder / "dist", folder], check=True)
-    return next((folder / "dist").glob("*.whl"))
+    return build(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +133,10 @@ def test_a_model_there_and_back(command, tmp_path):
     assert "100.00%" in command(
         "verify", "--source", tmp_path / "hf", "--model", tmp_path / "model"
     )
+
+
+@pytest.mark.parametrize("compiler", [shutil.which("c++"), "/no/compiler"])
+def test_kernels_are_built_where_there_is_a_compiler(tmp_path, compiler):
+    names = zipfile.ZipFile(build(tmp_path, CC=compiler or "", CXX=compiler or "")).namelist()
+    has_kernels = any(name.startswith("bark_jax/kernels/_handlers") for name in names)
+    assert has_kernels == (compiler is not None and compiler != "/no/compiler")

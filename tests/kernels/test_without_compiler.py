@@ -1,0 +1,34 @@
+"""A package whose kernels were not built: everything works, and fewer bytes are told to be slow."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from bark_jax.formulations.cpu import Cpu
+from bark_jax.kernels import native
+from bark_jax.pipeline import Bark
+from bark_jax.runtime.execution import Execution
+
+
+@pytest.fixture
+def no_kernels(monkeypatch):
+    def clear():
+        native.why_missing.cache_clear()
+        native.has_sequences.cache_clear()
+
+    clear()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    yield
+    clear()
+
+
+def test_xla_computes_alone(no_kernels):
+    assert Execution.on("cpu").formulation == Cpu()
+    with pytest.warns(UserWarning, match="saves memory here, but no time: its kernels were not"):
+        bark = Bark.from_pretrained("untrained", weights="int8")
+    assert bark.runner.execution.formulation == Cpu()
+    made = bark.generate("hello there", seed=3)
+    assert made.audio.size and np.isfinite(made.audio).all()
+    with pytest.raises(RuntimeError, match="cannot compute this here: its kernels were not built"):
+        native.linear(np.ones((1, 2), np.float32), np.ones((3, 2), np.int8))
