@@ -9,7 +9,7 @@ import torch
 
 TEXT = "hello there, the weather is nice today"
 VOICE = "en_speaker_6"
-# Activations up to 30 in float32, of a model with random weights of spread 0.15; measured 2e-5.
+# What the documentation promises. Activations up to 7 in float32 were 3e-6 apart.
 TOLERANCE = 1e-4
 HEADS = 2
 
@@ -109,6 +109,7 @@ def test_semantic(reference, bark, voice):
     check_steps(bark, trace, "semantic", seen)
 
 
+@pytest.mark.thorough  # the original takes a minute
 def test_coarse_while_the_context_moves(reference, bark):
     semantic = np.random.default_rng(1).integers(0, 10_000, 230)
     with recording(reference, "coarse") as (suno, seen):
@@ -118,6 +119,7 @@ def test_coarse_while_the_context_moves(reference, bark):
     check_steps(bark, trace, "coarse", seen)
 
 
+@pytest.mark.thorough
 def test_fine(reference, bark):
     """Two windows: frames from 512 on are read and predicted once more in the second."""
     coarse = np.random.default_rng(0).integers(0, 1024, (2, 1100))
