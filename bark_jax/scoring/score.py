@@ -12,7 +12,7 @@ from bark_jax.config import TRANSFORMERS, TokenLayout
 from bark_jax.decoding.noise import KeyNoise
 from bark_jax.decoding.sampling import Filter
 from bark_jax.generation import Generation, voice_of
-from bark_jax.hooks.names import WEIGHTS
+from bark_jax.hooks.names import WEIGHTS, axes_of
 from bark_jax.hooks.trace import Trace
 from bark_jax.sampling_config import SamplingConfig
 from bark_jax.scoring.causal import Rule, score_coarse, score_semantic
@@ -132,7 +132,13 @@ class Scoring:
           ValueError: it wants a stage whose tokens are not known.
         """
         wants = {"semantic": "text and semantic", "coarse": "semantic and coarse", "fine": "fine"}
-        arrays: list[dict[str, np.ndarray]] = [{} for _ in self.rows]
+        axes = axes_of(self.runner.config)
+        # of a row without tokens
+        empty = {
+            n: np.zeros([s if isinstance(s, int) else 0 for s in axes[n]], np.float32)
+            for n in self.drawn.trace
+        }
+        arrays: list[dict[str, np.ndarray]] = [dict(empty) for _ in self.rows]
         for stage in dict.fromkeys(name.partition(".")[0] for name in self.drawn.trace):
             if not (marks := getattr(self, stage)()):
                 raise ValueError(f"names of the {stage} stage want {wants[stage]} to be given")

@@ -103,6 +103,14 @@ def test_a_pattern_stacks_its_layers(traces):
         trace["semantic.h.7.resid"]
 
 
+def test_a_row_without_tokens_has_the_trace_of_its_end(bark):
+    nothing = np.zeros(0, np.int32)
+    known = dict(text="hello", semantic=nothing, coarse=np.zeros((Q, 0), np.int32))
+    trace = bark.trace(names=["semantic.h.0.resid", "coarse.h.*.attn.q"], **known)
+    assert trace["semantic.h.0.resid"].shape == (1, tiny.CONFIG.semantic.n_embd)
+    assert trace["coarse.h.*.attn.q"].shape == (2, 0, 3, 6)
+
+
 def test_rows_give_their_solo_traces(bark, made, traces):
     solo = bark.trace(made[1], names=["**.resid", "coarse.h.0.attn.weights"], voice=VOICES[1])
     for name, values in solo.items():
