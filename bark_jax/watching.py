@@ -25,10 +25,10 @@ class Block:
     _cancelled: set[int] = dataclasses.field(repr=False)
 
     def cancel(self, row: int) -> None:
-        """Ends a row here: it keeps what this stage has made so far (nothing of the fine stage), and
-        later stages skip it.
+        """Ends a row here: it keeps what this stage has made so far, of the fine stage nothing.
 
-        Its `finish_reason` is "cancelled" and its audio is empty. Other rows do not notice.
+        Later stages skip it. Its `finish_reason` is "cancelled", its audio is empty. Other rows do
+        not notice.
 
         Raises:
           ValueError: there is no such row at hand.
