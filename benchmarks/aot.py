@@ -41,6 +41,7 @@ FORMULATIONS: dict[str, Callable[[Execution], Execution]] = {
     "single rows alone": lambda shipped: dataclasses.replace(
         shipped, formulation=Tpu(doubles_single_row=False)
     ),
+    "int8 weights": lambda shipped: shipped.with_weights("int8"),
     "reference": lambda shipped: dataclasses.replace(shipped, formulation=Reference()),
     "reference, strength reduction off": lambda shipped: dataclasses.replace(
         _with_platform(shipped, compiler_options=_OFF), formulation=Reference()
