@@ -40,6 +40,7 @@ class EvaluationSettings:
     """Fields of configs/nano/evaluate.yaml."""
 
     model: ModelSource = dataclasses.field(default_factory=lambda: ModelSource(source="nano"))
+    weights: str | None = None  # as in `Bark.from_pretrained`
     source: dataclasses.InitVar[str | None] = None  # an older name of model.source
     texts: str = "nano/unseen.txt"  # a sentence a line
     n_texts: int = 200  # the first ones
@@ -83,7 +84,7 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
     texts = read_texts(Path(settings.texts))[: settings.n_texts]
     make_recognizer(settings.recognizer)  # fails early if it is missing
     model = resolve_model(settings.model.source)
-    bark = Bark.from_pretrained(model)
+    bark = Bark.from_pretrained(model, weights=settings.weights)
     if bark.sample_rate != SAMPLE_RATE:
         raise ValueError(
             f"model.source={settings.model.source!r} has {bark.sample_rate} samples per second, "
