@@ -75,7 +75,7 @@ def _log_softmax(logits_TV: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="What fewer bytes change.")
     parser.add_argument("model")
     parser.add_argument("--texts", type=Path, default=ROOT / "nano" / "unseen.txt")
     parser.add_argument("--rows", type=int, default=20)

@@ -19,8 +19,8 @@ ATTEND = {"float32": "bark_jax_attend_float32", "bfloat16": "bark_jax_attend_bfl
 
 
 @functools.cache
-def why_missing() -> str | None:
-    """Why there are no kernels, in words; None if they are ready for use."""
+def _library() -> ctypes.CDLL | str:
+    """The kernels, made known to XLA; or why there are none, in words."""
     found = importlib.util.find_spec("bark_jax.kernels._handlers")
     if found is None or found.origin is None:
         return "its kernels were not built, for which installing needs a C++ compiler"
@@ -31,15 +31,19 @@ def why_missing() -> str | None:
             jax.ffi.register_ffi_target(name, handler, platform="cpu")
     except (OSError, AttributeError, RuntimeError) as error:  # of another machine, or another JAX
         return f"its kernels cannot be loaded: {error}"
-    return None
+    return library
 
 
-@functools.cache
+def why_missing() -> str | None:
+    """Why there are no kernels, in words; None if they are ready for use."""
+    library = _library()
+    return library if isinstance(library, str) else None
+
+
 def has_sequences() -> bool:
     """Whether this processor can do `linear_sequence` (AVX-512 VNNI)."""
-    found = importlib.util.find_spec("bark_jax.kernels._handlers")
-    is_ready = why_missing() is None and found is not None and found.origin is not None
-    return is_ready and bool(ctypes.CDLL(found.origin).bark_jax_has_int8_sequences())
+    library = _library()
+    return not isinstance(library, str) and bool(library.bark_jax_has_int8_sequences())
 
 
 def linear(x_NI: jax.Array, weight_OI: jax.Array) -> jax.Array:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jaxlib
+import jaxlib.version
 from jax.experimental import serialize_executable
 
 from bark_jax.runtime.files import replacing
@@ -128,7 +128,7 @@ def _surroundings() -> str:
     flags = {line for line in lines if line.startswith(("flags", "model name", "Features"))}
     settings = sorted((k, repr(v)) for k, v in jax.config.values.items() if "cache" not in k)
     facts = [
-        files, jax.__version__, jaxlib.__version__, device.device_kind,
+        files, jax.__version__, jaxlib.version.__version__, device.device_kind,
         device.client.platform_version, os.environ.get("XLA_FLAGS"), os.cpu_count(),
         sorted(flags) or platform.processor(), settings,
     ]  # fmt: skip

@@ -13,14 +13,10 @@ from bark_jax.runtime.execution import Execution
 
 @pytest.fixture
 def no_kernels(monkeypatch):
-    def clear():
-        native.why_missing.cache_clear()
-        native.has_sequences.cache_clear()
-
-    clear()
+    native._library.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     yield
-    clear()
+    native._library.cache_clear()
 
 
 def test_xla_computes_alone(no_kernels):
