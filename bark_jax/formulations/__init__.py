@@ -2,6 +2,6 @@
 
 Models call four operations (`interface.Formulation`) and know nothing of platforms. `reference` is
 the plain implementation and reads like the paper; `cpu`, `cpu_kernels` and `tpu` compute the same
-faster, each choice with its measurement. All share `products`: matrix products in a number format, and their
-gradients.
+faster, each choice with its measurement. All share `products`: matrix products in a number format,
+and their gradients.
 """
