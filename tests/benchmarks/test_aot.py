@@ -128,7 +128,9 @@ def test_cpu_writes_separate_heads_in_place():
 
 def test_cpu_copies_its_cache_without_the_compiler_option():
     """The other way round, so that the test above is known to see a copy."""
-    text, n_values = semantic_loop(2, {"xla_cpu_copy_insertion_use_region_analysis": False})
+    by_xla = dataclasses.replace(tiny.F32, formulation=Cpu())
+    options = {"xla_cpu_copy_insertion_use_region_analysis": False}
+    text, n_values = semantic_loop(2, options, execution=by_xla)
     assert count_loop_copies(text, n_values) > 0
 
 

@@ -72,7 +72,7 @@ def test_a_mesh_is_in_use_only_while_a_stream_computes(monkeypatch):
     def axes() -> tuple[str, ...]:
         return jax.sharding.get_abstract_mesh().axis_names
 
-    def compute(params, requests, n_rows, **_):
+    def compute(params, requests, n_rows, guide, **_):
         for row in range(len(requests)):
             assert axes() == ("data",)
             yield row, None
