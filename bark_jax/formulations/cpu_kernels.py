@@ -2,6 +2,9 @@
 
 Attention, and products with int8 or bfloat16 weights. Everything else is `cpu.Cpu`, which also has
 all of it without kernels, and whose gradients these are.
+
+By attention alone a step of one row takes 0.9 of XLA's time, of eight rows 0.7, and a prompt of 887
+positions 0.88 (small model on two cores; docs/performance-log.md).
 """
 
 import dataclasses
