@@ -8,7 +8,7 @@ from typing import Any
 
 from bark_jax.checkpoint import identify, load_config, load_source
 from bark_jax.config import STAGES, BarkConfig
-from bark_jax.sources.resolve import resolve_model
+from bark_jax.sources.resolve import OWN_NAMES, resolve_model
 from bark_jax.sources.voice_library import VoiceLibrary
 from bark_jax.text import Tokenizer
 
@@ -80,9 +80,11 @@ def describe(
 
 
 def _named(source: Source | Mapping[str, Source]) -> Any:
-    """A source for the record: directories by their whole path."""
+    """A source for the record: directories by their whole path, unless a model has their name."""
     if isinstance(source, Mapping):
         return {stage: _named(each) for stage, each in source.items()}
+    if source in OWN_NAMES:
+        return source
     path = Path(source).expanduser()
     return str(path.resolve()) if path.is_dir() else str(source)
 

@@ -33,7 +33,8 @@ from bark_jax.runtime.paths import NANO, build_in_cache, cache_path
 from bark_jax.sources.hub import HubRepo, ModelNotFoundError
 from bark_jax.text import SETTINGS_FILE
 
-KNOWN = ("nano", "untrained", "suno/bark", "suno/bark-small")
+OWN_NAMES = ("nano", "untrained")  # whatever folders there are of these names
+KNOWN = (*OWN_NAMES, "suno/bark", "suno/bark-small")
 VOCABULARIES = ("vocab.txt", "tokenizer.json")  # of a Hugging Face repository
 SHARD = re.compile(r"\w[\w.-]*", re.ASCII)
 OUR_FILES = (CONFIG_FILE, *(f"{part}/*" for part in (*STAGES, "tokenizer", "voices")))
