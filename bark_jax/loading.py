@@ -48,10 +48,11 @@ def load(
     def params_of(stage: str) -> StageParams:
         # The codec costs little, and rounding in it is audible.
         dtype = "float32" if stage == "codec" else execution.dtypes.params
+        is_int8 = stored.get(stage) == "int8"
         read = functools.partial(
-            checkpoint.load_stage, model.folders[stage], stage, dtype, place, check_hashes, True
+            checkpoint.load_stage, model.folders[stage], stage, dtype, place, check_hashes, is_int8
         )
-        if stage not in formats or stage in stored:
+        if stage not in formats or is_int8:
             return StageParams(read, offload)
         return StageParams(lambda: quantize(read(), formats[stage]), offload)
 
@@ -71,7 +72,7 @@ def load(
 
 def _say_without_kernels(formats: Mapping[str, str], execution: Execution) -> None:
     """Warns where fewer bytes will not be faster."""
-    if formats.keys() and execution.platform.name == "cpu" and (why := why_missing()):
+    if formats and execution.platform.name == "cpu" and (why := why_missing()):
         warn(f"weights={dict(formats)} saves memory here, but no time: {why}")
 
 

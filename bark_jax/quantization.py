@@ -20,18 +20,14 @@ def quantize(params: Params, weights: str) -> Params:
     """The parameters of a transformer with the matrices of its linear layers in another format.
 
     Args:
-      params: as checkpoints have them. Leaves that change are taken out of it one by one, so that
-        the whole of it is never in memory twice.
+      params: as checkpoints have them, in floats. A matrix is let go of as soon as it has been
+        changed, so that where nobody else holds them, they are never in memory twice.
       weights: "float32", "bfloat16" or "int8". An int8 matrix (O, I) gets a `scale` (O,) beside
         it, float32: its values are `weight * scale[:, None]`, each within half a scale of what it
         was.
-    Raises:
-      ValueError: the parameters are quantised already.
     """
     flat = flatten(params)
     del params
-    if is_quantized(flat):
-        raise ValueError("these parameters are int8 already")
     for name in [name for name in flat if LINEAR.fullmatch(name)]:
         weight_OI = flat.pop(name)
         if weights == "int8":
@@ -39,11 +35,6 @@ def quantize(params: Params, weights: str) -> Params:
         else:
             flat[name] = weight_OI.astype(weights)
     return unflatten(flat)
-
-
-def is_quantized(flat: Params) -> bool:
-    """Whether parameters, by dotted names, have int8 matrices."""
-    return any(name.endswith(".scale") for name in flat)
 
 
 @jax.jit

@@ -102,6 +102,18 @@ def test_other_formats_and_stages_are_refused(weights, message):
         weights_by_stage(weights)
 
 
+def test_bfloat16_on_disk_is_bfloat16_in_memory(tmp_path):
+    quantize_model(resolve_model("untrained"), tmp_path / "half", weights="bfloat16")
+    bark = Bark.from_pretrained(tmp_path / "half")
+    with bark.runner.on_device("coarse") as params:
+        kinds = {name: leaf.dtype for name, leaf in flatten(params).items()}
+    assert {kind for name, kind in kinds.items() if LINEAR.fullmatch(name)} == {
+        jnp.dtype("bfloat16")
+    }
+    want = Bark.from_pretrained("untrained", weights="bfloat16").generate("hello", seed=3)
+    np.testing.assert_array_equal(bark.generate("hello", seed=3).audio, want.audio)
+
+
 def test_a_quantised_model_on_disk_is_the_one_in_memory(tmp_path):
     untrained = resolve_model("untrained")
     quantize_model(untrained, tmp_path / "int8", weights="int8")
