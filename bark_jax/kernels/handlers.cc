@@ -15,14 +15,21 @@ namespace bark_jax {
 
 using Floats = ffi::Buffer<ffi::F32>;
 
-template <class Weight, ffi::DataType TYPE>
-ffi::Error linear_few_rows(ffi::ThreadPool pool, Floats x, ffi::Buffer<TYPE> weight,
-                           ffi::Result<Floats> y) {
+template <class Weight>
+ffi::Error check_shapes(const Floats& x, const Weight& weight) {
   const auto of_x = x.dimensions(), of_weight = weight.dimensions();
   if (of_x.size() != 2 || of_weight.size() != 2 || of_x[1] != of_weight[1]) {
     return ffi::Error::InvalidArgument("want x (N, I) and weight (O, I)");
   }
-  const int64_t n_rows = of_x[0], n_in = of_weight[1], n_out = of_weight[0];
+  return ffi::Error::Success();
+}
+
+template <class Weight, ffi::DataType TYPE>
+ffi::Error linear_few_rows(ffi::ThreadPool pool, Floats x, ffi::Buffer<TYPE> weight,
+                           ffi::Result<Floats> y) {
+  if (ffi::Error error = check_shapes(x, weight); error.failure()) return error;
+  const int64_t n_rows = x.dimensions()[0];
+  const int64_t n_out = weight.dimensions()[0], n_in = weight.dimensions()[1];
   static const auto few_rows = kernels<Weight>().few_rows;
   // chunks of some 64 KiB: small enough to share evenly, large enough to be worth handing over
   const int64_t bytes = n_in * int64_t(sizeof(Weight));
@@ -40,12 +47,10 @@ ffi::Error linear_few_rows(ffi::ThreadPool pool, Floats x, ffi::Buffer<TYPE> wei
 ffi::Error linear_many_rows(ffi::ThreadPool pool, Floats x, ffi::Buffer<ffi::S8> weight,
                             ffi::Result<Floats> y) {
 #ifdef __x86_64__
-  const auto of_x = x.dimensions(), of_weight = weight.dimensions();
-  if (of_x.size() != 2 || of_weight.size() != 2 || of_x[1] != of_weight[1]) {
-    return ffi::Error::InvalidArgument("want x (N, I) and weight (O, I)");
-  }
+  if (ffi::Error error = check_shapes(x, weight); error.failure()) return error;
   if (!has_many_rows()) return ffi::Error::Internal("this processor has no AVX-512 VNNI");
-  const int64_t n_rows = of_x[0], n_in = of_weight[1], n_out = of_weight[0];
+  const int64_t n_rows = x.dimensions()[0];
+  const int64_t n_out = weight.dimensions()[0], n_in = weight.dimensions()[1];
   thread_local std::vector<uint8_t> room;
   thread_local std::vector<float> room_of_scales;
   room.resize(n_rows * padded(n_in));

@@ -111,9 +111,8 @@ class GPT(nnx.Module):
                 x_BPD = block(x_BPD, attend_last, pick=last)
             else:
                 x_BPD = block(x_BPD, attend, tap_of_layer(tap, index))
-        if tap is untouched:
-            return self.ln_f(x_BPD)[:, 0], tuple(caches)
-        return last(tap("ln_f", self.ln_f(x_BPD)))[:, 0], tuple(caches)
+        out_BPD = tap("ln_f", self.ln_f(x_BPD))
+        return (out_BPD if tap is untouched else last(out_BPD))[:, 0], tuple(caches)
 
     def step(
         self,

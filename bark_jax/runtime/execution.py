@@ -82,13 +82,11 @@ class Execution:
         """
         if mesh is None:
             return cls._choose(jax.default_backend(), dtype)
-        splits_weights = dict(mesh.shape).get(MODEL, 1) > 1
-        formulation = Cpu(single_row_parts=1 if splits_weights else Cpu.single_row_parts)
-        return cls._choose(mesh.devices.flat[0].platform, dtype, formulation)
+        return cls._choose(mesh.devices.flat[0].platform, dtype, mesh)
 
     @classmethod
     def _choose(
-        cls, platform: str, dtype: "str | DTypes | None", on_cpu: Formulation | None = None
+        cls, platform: str, dtype: "str | DTypes | None", mesh: Mesh | None = None
     ) -> "Execution":
         found = platform_of(platform)
         dtype = found.dtype if dtype is None else dtype
@@ -97,9 +95,7 @@ class Execution:
         if platform == "tpu":
             formulation = Tpu()
         elif platform == "cpu":
-            can_use = dtypes.compute == "float32" and why_missing() is None
-            with_kernels = CpuKernels(has_int8_sequences=has_sequences())
-            formulation = on_cpu or (with_kernels if can_use else Cpu())
+            formulation = _on_cpu(dtypes.compute, mesh)
         return cls(dtypes=dtypes, platform=found, formulation=formulation)
 
     def with_weights(self, weights: str | None) -> "Execution":
@@ -143,3 +139,12 @@ class Execution:
         return self.formulation.attend_cache(
             q_B1HK, k_B1HK, v_B1HK, cache, visible_BM, slot, self.dtypes.compute
         )
+
+
+def _on_cpu(compute: str, mesh: Mesh | None) -> Formulation:
+    """The formulation for CPUs: kernels where they can be, which XLA cannot split over a mesh."""
+    if mesh is not None and dict(mesh.shape).get(MODEL, 1) > 1:
+        return Cpu(single_row_parts=1)
+    if mesh is not None or compute != "float32" or why_missing():
+        return Cpu()
+    return CpuKernels(has_int8_sequences=has_sequences())

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -251,11 +252,16 @@ def test_another_process_traces_nothing(cache_home, monkeypatch):
     assert third.stdout.splitlines()[0].rpartition(" [")[0] == first[0].rpartition(" [")[0]
 
 
-def test_programs_with_classes_of_others_are_not_kept(tmp_path):
-    class Theirs:
-        pass
+def test_programs_with_classes_of_others_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(stored_programs, "_is_one_device", lambda: True)
 
-    assert stored_programs.path_of(tmp_path, "f", (Theirs, 1)) is None
+    @flax.struct.dataclass
+    class Theirs:
+        x: jax.Array
+
+    inside = jax.tree.structure({"processor": Theirs(jnp.ones(1))})
+    for theirs in (Theirs, inside):
+        assert stored_programs.path_of(tmp_path, "f", (theirs, 1)) is None
     assert stored_programs.path_of(tmp_path, "f", (lambda x: x, 1)) is None
     kept = stored_programs.path_of(tmp_path, "f", (HERE, 1))
-    assert kept is None or kept != stored_programs.path_of(tmp_path, "f", (HERE, 2))
+    assert kept is not None and kept != stored_programs.path_of(tmp_path, "f", (HERE, 2))
