@@ -32,7 +32,23 @@ class Place:
 
 
 @flax.struct.dataclass
-class Add:
+class _WithValue:
+    """An edit by a value at some steps; see `Add`."""
+
+    value: Any
+    steps: Any = None
+
+    def change(self, x: jax.Array, value: jax.Array) -> jax.Array:
+        """What the place holds where the edit is on."""
+        raise NotImplementedError
+
+    def __call__(self, x: jax.Array, place: Place) -> jax.Array:
+        value, is_on = _at(self, x, place)
+        return jnp.where(is_on, self.change(x, value), x)
+
+
+@flax.struct.dataclass
+class Add(_WithValue):
     """Adds `value` to what the place holds.
 
     Attributes:
@@ -43,36 +59,24 @@ class Add:
         has steps for.
     """
 
-    value: Any
-    steps: Any = None
-
-    def __call__(self, x: jax.Array, place: Place) -> jax.Array:
-        value, is_on = _at(self, x, place)
-        return jnp.where(is_on, x + value, x)
+    def change(self, x: jax.Array, value: jax.Array) -> jax.Array:
+        return x + value
 
 
 @flax.struct.dataclass
-class Scale:
+class Scale(_WithValue):
     """Multiplies what the place holds, with values and steps as in `Add`; `Scale(0)` empties it."""
 
-    value: Any
-    steps: Any = None
-
-    def __call__(self, x: jax.Array, place: Place) -> jax.Array:
-        value, is_on = _at(self, x, place)
-        return jnp.where(is_on, x * value, x)
+    def change(self, x: jax.Array, value: jax.Array) -> jax.Array:
+        return x * value
 
 
 @flax.struct.dataclass
-class Replace:
+class Replace(_WithValue):
     """Puts `value` in place of what the place holds, with values and steps as in `Add`."""
 
-    value: Any
-    steps: Any = None
-
-    def __call__(self, x: jax.Array, place: Place) -> jax.Array:
-        value, is_on = _at(self, x, place)
-        return jnp.where(is_on, value, x)
+    def change(self, x: jax.Array, value: jax.Array) -> jax.Array:
+        return value
 
 
 @flax.struct.dataclass
@@ -83,9 +87,6 @@ class Apply:
 
     def __call__(self, x: jax.Array, place: Place) -> jax.Array:
         return self.function(x, place)
-
-
-OWN = (Add, Scale, Replace)
 
 
 def _at(edit: Any, x: jax.Array, place: Place) -> tuple[jax.Array, jax.Array]:
@@ -109,7 +110,7 @@ def stack(edits: Sequence[Any]) -> Any:
         if not field.metadata.get("pytree_node", True):
             continue
         arrays = [np.asarray(getattr(edit, field.name)) for edit in edits]
-        if isinstance(edits[0], OWN) and field.name == "value":
+        if isinstance(edits[0], _WithValue) and field.name == "value":
             arrays = _same_steps(arrays)
         if len(shapes := {array.shape for array in arrays}) > 1:
             raise ValueError(
@@ -166,7 +167,7 @@ def _row_of_edits(edits: Any, config: BarkConfig) -> RowEdits:
 
 def _checked(name: str, edit: Any, axes: Axes, config: BarkConfig) -> Any:
     """An edit for one place, its values with all axes, and its steps as first and end."""
-    if not isinstance(edit, OWN):
+    if not isinstance(edit, _WithValue):
         is_tree = not isinstance(edit, type) and jax.tree.structure(edit) != jax.tree.structure(0)
         if dataclasses.is_dataclass(edit) and is_tree and callable(edit):
             return edit
