@@ -1,9 +1,9 @@
 """The formulation for CPUs where the kernels of `bark_jax.kernels` are built, in float32.
 
-Attention, and products with int8 or bfloat16 weights. Everything else is `cpu.Cpu`, which also has
-all of it without kernels, and whose gradients these are.
+Attention, products of few rows, and products of sequences with int8 weights. Everything else is
+`cpu.Cpu`, which also has all of it without kernels, and whose gradients these are.
 
-By attention alone a step of one row takes 0.9 of XLA's time, of eight rows 0.7, and a prompt of 887
+In float32 a step of one row takes 0.81 of XLA's time, of eight rows 0.6, and a prompt of 887
 positions 0.88 (small model on two cores; docs/performance-log.md).
 """
 
@@ -18,6 +18,8 @@ import jax.numpy as jnp
 
 from bark_jax.formulations.cpu import Cpu
 from bark_jax.kernels import native
+
+Multiply = Callable[[jax.Array, jax.Array], jax.Array]  # (x_NI, weight_OI) -> y_NO
 
 
 @flax.struct.dataclass
@@ -46,13 +48,10 @@ class CpuKernels:
     def linear(self, x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
         is_sequence = x.ndim > 2 and x.shape[-2] > 1
         if is_sequence and self.has_int8_sequences and weight_OI.dtype == jnp.int8:
-            multiply = native.linear_sequence
-        elif not is_sequence and weight_OI.dtype.name in native.LINEAR:
-            multiply = native.linear
-        else:
-            return self.cpu.linear(x, weight_OI, dtype)
-        y_NO = multiply(x.reshape(-1, x.shape[-1]), weight_OI)
-        return y_NO.reshape(*x.shape[:-1], -1)
+            return _linear(self.cpu, native.linear_sequence, x, weight_OI, dtype)
+        if not is_sequence and weight_OI.dtype.name in native.LINEAR:
+            return _linear(self.cpu, native.linear, x, weight_OI, dtype)
+        return self.cpu.linear(x, weight_OI, dtype)
 
     def attend_sequence(
         self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, is_causal: bool, dtype: str
@@ -83,6 +82,22 @@ class CpuKernels:
         return mixed_BHK[:, None], SlotsThenHeadCache(*caches)
 
 
+def _multiply(
+    cpu: Cpu, multiply: Multiply, x: jax.Array, weight_OI: jax.Array, dtype: str
+) -> jax.Array:
+    return multiply(x.reshape(-1, x.shape[-1]), weight_OI).reshape(*x.shape[:-1], -1)
+
+
+def _multiply_forward(cpu: Cpu, multiply: Multiply, x: jax.Array, weight_OI: jax.Array, dtype: str):
+    return _multiply(cpu, multiply, x, weight_OI, dtype), (x, weight_OI)
+
+
+def _multiply_backward(
+    cpu: Cpu, multiply: Multiply, dtype: str, kept: tuple[jax.Array, ...], g: jax.Array
+):
+    return jax.vjp(functools.partial(cpu.linear, dtype=dtype), *kept)[1](g)
+
+
 def _attend_plainly(
     cpu: Cpu, q: jax.Array, k: jax.Array, v: jax.Array, is_causal: bool, dtype: str
 ) -> jax.Array:
@@ -103,5 +118,7 @@ def _attend_backward(
 
 
 # Any: type checkers do not follow jax.custom_vjp
+_linear: Any = jax.custom_vjp(_multiply, nondiff_argnums=(0, 1, 4))
+_linear.defvjp(_multiply_forward, _multiply_backward)
 _attend: Any = jax.custom_vjp(_attend_plainly, nondiff_argnums=(0, 4, 5))
 _attend.defvjp(_attend_forward, _attend_backward)

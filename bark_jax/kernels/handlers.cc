@@ -145,13 +145,6 @@ ffi::Error attend_sequence(ffi::ThreadPool pool, Floats q, Floats keys, Floats v
 
 }  // namespace bark_jax
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(bark_jax_linear_int8, (bark_jax::linear_few_rows<int8_t, ffi::S8>),
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<bark_jax::Floats>()
-                                  .Arg<ffi::Buffer<ffi::S8>>()
-                                  .Ret<bark_jax::Floats>());
-
 XLA_FFI_DEFINE_HANDLER_SYMBOL(bark_jax_linear_int8_sequence, bark_jax::linear_many_rows,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
@@ -159,13 +152,17 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(bark_jax_linear_int8_sequence, bark_jax::linear_ma
                                   .Arg<ffi::Buffer<ffi::S8>>()
                                   .Ret<bark_jax::Floats>());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(bark_jax_linear_bfloat16,
-                              (bark_jax::linear_few_rows<bark_jax::BFloat16, ffi::BF16>),
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<bark_jax::Floats>()
-                                  .Arg<ffi::Buffer<ffi::BF16>>()
-                                  .Ret<bark_jax::Floats>());
+#define BARK_JAX_LINEAR(name, Weight, TYPE)                                      \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(name, (bark_jax::linear_few_rows<Weight, TYPE>), \
+                                ffi::Ffi::Bind()                                 \
+                                    .Ctx<ffi::ThreadPool>()                      \
+                                    .Arg<bark_jax::Floats>()                     \
+                                    .Arg<ffi::Buffer<TYPE>>()                    \
+                                    .Ret<bark_jax::Floats>())
+
+BARK_JAX_LINEAR(bark_jax_linear_float32, float, ffi::F32);
+BARK_JAX_LINEAR(bark_jax_linear_bfloat16, bark_jax::BFloat16, ffi::BF16);
+BARK_JAX_LINEAR(bark_jax_linear_int8, int8_t, ffi::S8);
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(bark_jax_attend_sequence, bark_jax::attend_sequence,
                               ffi::Ffi::Bind()

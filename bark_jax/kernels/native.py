@@ -12,7 +12,11 @@ import numpy as np
 
 # Number format -> the handler in handlers.cc. A handler that comes to compute something else gets
 # another name: programs in the compile cache know it by its name alone.
-LINEAR = {"int8": "bark_jax_linear_int8", "bfloat16": "bark_jax_linear_bfloat16"}  # of weights
+LINEAR = {  # of weights
+    "float32": "bark_jax_linear_float32",
+    "bfloat16": "bark_jax_linear_bfloat16",
+    "int8": "bark_jax_linear_int8",
+}
 SEQUENCE = "bark_jax_linear_int8_sequence"  # of int8 weights and activations
 ATTEND_SEQUENCE = "bark_jax_attend_sequence"
 ATTEND = {"float32": "bark_jax_attend_float32", "bfloat16": "bark_jax_attend_bfloat16"}  # of caches
@@ -49,7 +53,8 @@ def has_sequences() -> bool:
 def linear(x_NI: jax.Array, weight_OI: jax.Array) -> jax.Array:
     """`x @ weight.T` (N, O) of float32 x and a weight in one of the formats of `LINEAR`.
 
-    The weights are widened to float32, in registers; a row's result is the same in any batch.
+    The weights are widened to float32, in registers; a row's result is the same in any batch. No
+    gradient.
     """
     made = jax.ShapeDtypeStruct((len(x_NI), len(weight_OI)), jnp.float32)
     return _call(LINEAR[weight_OI.dtype.name], made)(x_NI, weight_OI)

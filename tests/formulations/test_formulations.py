@@ -143,3 +143,16 @@ def test_gradients_of_kernels_are_those_of_xla():
     got = jax.grad(loss, argnums=(1, 2, 3))(CpuKernels(), *qkv)
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)  # the same program, at outputs 3e-7 apart
+
+
+def test_gradients_of_products_of_few_rows_are_those_of_xla():
+    rng = np.random.default_rng(6)
+    x, weight_OI = (jnp.asarray(rng.normal(size=size), jnp.float32) for size in ((3, 1, 5), (4, 5)))
+
+    def loss(formulation, x, weight_OI):
+        return jnp.square(formulation.linear(x, weight_OI, "float32")).sum()
+
+    want = jax.grad(loss, argnums=(1, 2))(Cpu(), x, weight_OI)
+    got = jax.grad(loss, argnums=(1, 2))(CpuKernels(), x, weight_OI)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)  # the same program, at outputs 3e-7 apart

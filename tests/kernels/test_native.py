@@ -17,7 +17,7 @@ SHAPES = [(1, 768, 96), (1, 1, 1), (3, 17, 5), (4, 64, 33), (7, 31, 2), (64, 100
 def weights_of(rng, format, shape):
     if format == "int8":
         return jnp.asarray(rng.integers(-127, 128, shape), jnp.int8)
-    return jnp.asarray(rng.normal(size=shape), jnp.bfloat16)
+    return jnp.asarray(rng.normal(size=shape), format)
 
 
 def test_kernels_are_built():
