@@ -6,7 +6,6 @@
 """
 
 import dataclasses
-import importlib
 import importlib.util
 import re
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from bark_jax.evaluation.recognizer import make_recognizer
 from bark_jax.evaluation.wer import word_errors
 from bark_jax.generation import Generation, voice_of
 from bark_jax.numbers import check_allowed
+from bark_jax.runtime import named
 
 Judge = Callable[[Generation], float]
 
@@ -181,10 +181,7 @@ def get_judge(name: str, bark: Model, voice: Any = None) -> Judge:
     kind, rest = check_judge(name)
     if kind is not None:
         return kind.make(rest or None, bark, voice)
-    found: Any = getattr(importlib.import_module(name.partition(":")[0]), rest, None)
-    if not callable(found):
-        raise ValueError(f"judge {name!r}: the module has no function {rest!r}")
-    return cast("Judge", found)
+    return cast("Judge", named.find("judge", name))
 
 
 def column_of(name: str) -> str:

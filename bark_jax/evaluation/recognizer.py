@@ -5,12 +5,12 @@ only when used; any other is named as `module:function`.
 """
 
 import functools
-import importlib
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
+from bark_jax.runtime import named
 from bark_jax.sound import resampled
 
 RATE_HZ = 16_000  # of the recognisers' acoustic models
@@ -37,9 +37,7 @@ def make_recognizer(name: str) -> Recognizer:
         _whisper(rest)
         return functools.partial(_transcribe_whisper, rest)
     if kind and rest and kind != "whisper":
-        found: Any = getattr(importlib.import_module(kind), rest, None)
-        if callable(found):
-            return cast("Recognizer", found)
+        return cast("Recognizer", named.find("recognizer", name))
     raise ValueError(
         f'recognizer={name!r} is not known; want "pocketsphinx", "whisper:MODEL" or '
         '"module:function"'

@@ -7,8 +7,6 @@ Those of this package go by their class's name, all others by `module:Class`.
 """
 
 import dataclasses
-import importlib
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +14,7 @@ import jax
 
 from bark_jax import processors
 from bark_jax.numbers import plain
+from bark_jax.runtime import named
 
 OWN = {name: getattr(processors, name) for name in processors.__all__ if name != "DrawContext"}
 
@@ -51,23 +50,15 @@ def plain_of(processor: Any) -> dict[str, Any]:
 
 
 def _class_of(name: Any) -> Any:
-    module, _, rest = str(name).partition(":")
-    found = OWN.get(str(name)) if not rest else _imported(module, rest)
+    name, want = str(name), "'module:Class' of a flax.struct.dataclass that can be called"
+    found = named.find("processor", name, want) if ":" in name else OWN.get(name)
     # Checked before it is made: a batch file must not call whatever can be imported.
     is_callable = isinstance(found, type) and "__call__" in dir(found)
     if not (is_callable and dataclasses.is_dataclass(found)):
         raise ValueError(
-            f"processor {name!r} is not known; want one of {', '.join(OWN)}, or 'module:Class' of "
-            "a flax.struct.dataclass that can be called"
+            f"processor {name!r} is not known; want one of {', '.join(OWN)}, or {want}"
         )
     return found
-
-
-def _imported(module: str, name: str) -> Any:
-    try:
-        return getattr(sys.modules.get(module) or importlib.import_module(module), name, None)
-    except ImportError:
-        return None
 
 
 def _checked(value: Any) -> Any:

@@ -1,7 +1,6 @@
 """Stages of a user's own in place of Bark's: arrays in, arrays out."""
 
 import dataclasses
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -10,6 +9,7 @@ import numpy as np
 from bark_jax.batching import Batch
 from bark_jax.config import STAGES, TokenLayout
 from bark_jax.numbers import shown
+from bark_jax.runtime import named
 from bark_jax.sampling_config import plain
 from bark_jax.stages.semantic import SemanticResult
 from bark_jax.voices import Voice
@@ -69,14 +69,12 @@ def named_stages(names: Sequence[str]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for name in names:
         stage, _, path = name.partition("=")
-        module, _, attribute = path.partition(":")
+        want = "STAGE=module:Class, with a class that is made without arguments"
+        make = named.find(f"stage {stage}", path, want)
         try:
-            made[stage] = getattr(importlib.import_module(module), attribute)()
-        except (ImportError, AttributeError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"stage {name!r} is not to be had: {error}; want STAGE=module:Class, with a class "
-                "that is made without arguments"
-            ) from error
+            made[stage] = make()
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"stage {name!r} cannot be made: {error}; want {want}") from error
     return made
 
 

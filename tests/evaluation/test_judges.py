@@ -116,7 +116,10 @@ def test_marks_have_names_of_letters():
         ({"by": "wordz"}, "judge 'wordz' is not known; want one of words, likelihood, dnsmos, "),
         ({"by": "likelihood:codec"}, "stage='codec' is not allowed; want one of ('semantic'"),
         ({"by": "dnsmos:pitch"}, "part='pitch' is not allowed"),
-        ({"by": "bark_jax:nobody"}, "judge 'bark_jax:nobody': the module has no function 'nobody'"),
+        (
+            {"by": "bark_jax:nobody"},
+            "judge 'bark_jax:nobody' is not to be had: module 'bark_jax' has",
+        ),
         ({"by": 7}, "by=7 is neither a judge's name nor a function"),
     ],
 )

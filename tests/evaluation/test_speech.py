@@ -91,10 +91,15 @@ def test_whisper_hears_the_same_each_time(monkeypatch):
     assert heard == "Hello there."
 
 
-@pytest.mark.parametrize("name", ["sphinx", "whisper", "whisper:", "json:nothing", ":x"])
+@pytest.mark.parametrize("name", ["sphinx", "whisper", "whisper:", ":x"])
 def test_an_unknown_recognizer_is_refused(name):
     with pytest.raises(ValueError, match=f"recognizer='{name}' is not known"):
         make_recognizer(name)
+
+
+def test_a_recognizer_that_its_module_does_not_have_is_refused():
+    with pytest.raises(ValueError, match=r"recognizer 'json:nothing' is not to be had: module"):
+        make_recognizer("json:nothing")
 
 
 def test_pitch_is_that_of_a_tone():

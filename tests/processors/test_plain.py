@@ -58,9 +58,9 @@ def test_arrays_are_written_as_numbers():
     [
         ([{"MaxP": 1}], "processor 'MaxP' is not known; want one of TopP, TopK, MinP"),
         ([{"MinP": {"q": 1}}], "processor 'MinP': "),
-        ([f"{__name__}:Nobody"], "is not known"),
+        ([f"{__name__}:Nobody"], "is not to be had: module"),
         ([f"{__name__}:NotOne"], "is not known"),
-        (["no_such_module:Mine"], "is not known"),
+        (["no_such_module:Mine"], "is not to be had: No module named"),
         ([{"pathlib:Path": "x"}], "is not known"),  # a class, and nothing that may be made
         ([MinP], "is not a processor"),
         ([lambda logits_BV, context: logits_BV], "is not a processor"),

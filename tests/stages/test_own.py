@@ -116,5 +116,7 @@ def test_what_is_no_stage_is_refused():
         bark.with_stages(coarse=3)
     with pytest.raises(ValueError, match="noise is for Bark's own coarse stage"):
         bark.with_stages(coarse=coarse).coarse(np.arange(5), noise=np.zeros((99, 20)))
-    with pytest.raises(ValueError, match=r"stage 'coarse=no\.module:Name' is not to be had"):
+    with pytest.raises(ValueError, match=r"stage coarse 'no\.module:Name' is not to be had: No"):
         named_stages(["coarse=no.module:Name"])
+    with pytest.raises(ValueError, match=r"'coarse=pathlib:PurePath\.match' cannot be made"):
+        named_stages(["coarse=pathlib:PurePath.match"])
