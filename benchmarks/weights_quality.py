@@ -7,7 +7,7 @@ float32 speaks texts greedily; every format then reads the same tokens (teacher-
 stage: the mean Kullback-Leibler divergence [nat] from float32's distribution, the greatest
 difference of a probability, and how many tokens are the likeliest in both. Prints a table and JSON.
 Scoring reads whole sequences, for which some processors round activations to int8 as well; decode
-steps do not, and are the rows "decode steps".
+steps do not, but read keys and values from a cache: the rows "decode steps".
 """
 
 import argparse
@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from bark_jax import Bark
@@ -26,6 +27,20 @@ from benchmarks.settings import ROOT
 
 FORMATS = ("int8", "bfloat16")
 GREEDY = {stage: {"temperature": 0.0} for stage in TRANSFORMERS}
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps(CpuKernels):
+    """What decode steps compute, of a whole sequence: keys and values as the cache keeps them."""
+
+    cache: str = "float32"
+
+    def attend_sequence(
+        self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, is_causal: bool, dtype: str
+    ) -> jax.Array:
+        if is_causal:
+            k_BTHK, v_BTHK = (z.astype(self.cache).astype(dtype) for z in (k_BTHK, v_BTHK))
+        return super().attend_sequence(q_BTHK, k_BTHK, v_BTHK, is_causal, dtype)
 
 
 def compare(want_TV: np.ndarray, got_TV: np.ndarray) -> dict[str, float]:
@@ -48,7 +63,10 @@ def measure(model: str, texts: Sequence[str], seconds: float | None) -> Iterator
     want = plain.score(made, sampling=sampling, details=["logits"])
     for format in FORMATS:
         bark = Bark.from_pretrained(model, dtype="float32", weights=format)
-        stepwise = dataclasses.replace(bark.runner.execution, formulation=CpuKernels())
+        stepwise = dataclasses.replace(
+            bark.runner.execution,
+            formulation=Steps(cache=bark.runner.execution_of("coarse").dtypes.cache),
+        )
         for name, runner in {
             format: bark.runner,
             f"{format}, decode steps": dataclasses.replace(bark.runner, execution=stepwise),

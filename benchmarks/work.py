@@ -17,15 +17,17 @@ ITEM_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 
 @dataclasses.dataclass(frozen=True)
 class Formats:
-    """Number formats of a peer: of products and the cache, and of the matrices that it reads."""
+    """Number formats of a peer: of products, and of the matrices, keys and values that it reads."""
 
     dtype: str
     weights: str
+    cache: str
 
     @classmethod
     def of(cls, about: Mapping[str, Any]) -> "Formats":
         """From `Peer.about`."""
-        return cls(about["dtype"], about.get("weights") or about["dtype"])
+        dtype = about["dtype"]
+        return cls(dtype, *(about.get(part) or dtype for part in ("weights", "cache")))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +122,7 @@ def decode(
         tokens=rows * steps,
         steps=steps,
         read_bytes=steps * values * ITEM_BYTES[formats.weights]
-        + cache_values * ITEM_BYTES[formats.dtype],
+        + cache_values * ITEM_BYTES[formats.cache],
         operations=2 * rows * steps * values + 2 * cache_values,
     )
 

@@ -70,6 +70,20 @@ def test_an_int8_model_computes_with_the_restored_weights(formulation):
     np.testing.assert_allclose(got, scores(tiny.F32, unflatten(flat)), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "formulation, weights, cache",
+    [
+        (CpuKernels(), "int8", "bfloat16"),
+        (CpuKernels(), "bfloat16", "float32"),
+        (Cpu(), "int8", "float32"),
+    ],
+)
+def test_kernels_keep_keys_and_values_in_bfloat16_beside_int8(formulation, weights, cache):
+    execution = dataclasses.replace(tiny.F32, formulation=formulation).with_weights(weights)
+    assert execution.dtypes.cache == cache
+    assert execution.dtypes.compute == "float32"
+
+
 @pytest.mark.parametrize("weights", ["int8", "bfloat16"])
 def test_rows_are_the_same_alone_and_in_a_batch(weights):
     bark = Bark.from_pretrained(weights=weights)

@@ -38,6 +38,7 @@ class Ours:
             "platform": device.platform,
             "dtype": self.bark.runner.execution.dtypes.params,
             "weights": self.weights,
+            "cache": self.bark.runner.execution_of("semantic").dtypes.cache,
             "threads": len(os.sched_getaffinity(0)),
             "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         }

@@ -31,7 +31,7 @@ from benchmarks.work import (
 )
 
 TINY = model_config("tiny")
-F32, BF16 = Formats("float32", "float32"), Formats("bfloat16", "bfloat16")
+F32, BF16 = (Formats(*[dtype] * 3) for dtype in ("float32", "bfloat16"))
 
 
 # --- work and roofline ---
