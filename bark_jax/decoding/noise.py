@@ -1,10 +1,11 @@
-"""Where the randomness of a draw comes from: a key per row, or noise from the caller.
+"""Where the randomness of a draw comes from: a seed per row, or noise from the caller.
 
 Both give Gumbel noise g for a draw as `argmax(log p + g)`. A row's noise depends only on its seed,
 the stage and the step, so a row draws the same alone and in any batch.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.struct
 import jax
@@ -16,30 +17,34 @@ from bark_jax.config import STAGES
 
 @flax.struct.dataclass
 class KeyNoise:
-    """Gumbel noise from one typed key per row."""
+    """Gumbel noise from one seed per row.
 
-    key_B: jax.Array
+    Keys are made inside the programs that draw: made by themselves they are a handful of tiny
+    programs, each of which a process has to load before its first token.
+    """
+
+    seed_B2: Any  # uint32, the upper and the lower half of each row's seed
+    stage: str = flax.struct.field(pytree_node=False)
 
     @classmethod
     def of(cls, seeds: Sequence[int], stage: str) -> "KeyNoise":
-        """Keys that depend on a row's seed and on the stage alone."""
-        seed_B = np.array([seed % 2**64 for seed in seeds], np.uint64)
+        """Noise that depends on a row's seed and on the stage alone."""
+        halves = [divmod(seed % 2**64, 2**32) for seed in seeds]
+        return cls(np.array(halves, np.uint32), stage)
 
-        def key(high: jax.Array, low: jax.Array) -> jax.Array:
-            root = jax.random.wrap_key_data(jnp.stack([high, low]), impl="threefry2x32")
-            return jax.random.fold_in(root, STAGES.index(stage))
-
-        high_B = (seed_B >> np.uint64(32)).astype(np.uint32)
-        low_B = (seed_B & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-        return cls(jax.vmap(key)(jnp.asarray(high_B), jnp.asarray(low_B)))
+    def take(self, rows: Sequence[int]) -> "KeyNoise":
+        """That of these rows only, for the same programs."""
+        return KeyNoise(self.seed_B2[np.asarray(rows)], self.stage)
 
     def gumbel(self, step_B: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         """Noise (B, *shape) of one step per row."""
 
-        def row(key: jax.Array, step: jax.Array) -> jax.Array:
+        def row(seed_2: jax.Array, step: jax.Array) -> jax.Array:
+            root = jax.random.wrap_key_data(seed_2, impl="threefry2x32")
+            key = jax.random.fold_in(root, STAGES.index(self.stage))
             return jax.random.gumbel(jax.random.fold_in(key, step), shape, jnp.float32)
 
-        return jax.vmap(row)(self.key_B, step_B)
+        return jax.vmap(row)(jnp.asarray(self.seed_B2), step_B)
 
 
 @flax.struct.dataclass
@@ -49,12 +54,16 @@ class InjectedNoise:
     A draw of torch's multinomial on CPU is `argmax(p / E)` with E from Exp(1): pass `-log(E)`.
     """
 
-    gumbel_BN: jax.Array  # (B, steps, *shape)
+    gumbel_BN: Any  # (B, steps, *shape)
+
+    def take(self, rows: Sequence[int]) -> "InjectedNoise":
+        """That of these rows only, for the same programs."""
+        return InjectedNoise(self.gumbel_BN[np.asarray(rows)])
 
     def gumbel(self, step_B: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         """Noise (B, *shape) of one step per row."""
         rows_B = jnp.arange(self.gumbel_BN.shape[0])
-        noise = self.gumbel_BN[rows_B, step_B]
+        noise = jnp.asarray(self.gumbel_BN)[rows_B, step_B]
         assert noise.shape[1:] == shape, f"injected noise is {noise.shape[1:]} a step, want {shape}"
         return noise
 
@@ -100,4 +109,4 @@ def noise_of(
     stacked = np.zeros((len(seeds), steps, *step_shape), np.float32)
     for row, values in zip(stacked, injected, strict=True):
         row[: len(values)] = values
-    return InjectedNoise(jnp.asarray(stacked))
+    return InjectedNoise(stacked)

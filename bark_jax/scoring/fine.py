@@ -24,7 +24,7 @@ from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.sharding import fetch, split_rows
 from bark_jax.sampling_config import Rows
 from bark_jax.scoring.marks import Marks, mark
-from bark_jax.stages.fine import FineRows, Processing, Window, predict, rows_of
+from bark_jax.stages.fine import FineRows, Processing, Window, predict
 
 FREE = -1  # a code that is drawn
 
@@ -78,8 +78,8 @@ def score_fine(
             Given(turn.codes_BTQ, np.stack(wanted), turn.n_seen_B),  # pyright: ignore
             np.array([rows["temperature"][row] for row in turn.rows], np.float32),
             np.array([temperatures[row] for row in turn.rows], np.float32),
-            rows_of(noise, turn.rows),
-            jnp.int32(turn.index),
+            noise.take(turn.rows),
+            np.int32(turn.index),
             Processing.of(steps, turn.rows, turn.first_B),
             hooks.take(turn.rows, turn.first_B),
             n_given=n_given,

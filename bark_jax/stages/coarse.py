@@ -197,14 +197,14 @@ def _run_segment(
     """
     static = {"cfg": cfg, "execution": execution}
     B, P = ids_BP.shape
-    first = jnp.int32(n_done)
+    first = np.int32(n_done)
     sizes = cache_sizes(B, P, n_steps, execution.platform)
     traced = (earlier_BN, guide, hooks)
     state = begin(params, ids_BP, length_B, by, noise, first, *traced, slots=sizes[0], **static)
     every = None if report is None and is_made is None else STEPS_BETWEEN_LOOKS
     for until, slots in chunks(sizes, P, n_steps, every, execution.platform):
         state = dataclasses.replace(state, context=with_slots(state.context, slots))
-        state = advance(params, state, by, noise, first, jnp.int32(until), *traced, **static)
+        state = advance(params, state, by, noise, first, np.int32(until), *traced, **static)
         if report is not None:
             jax.block_until_ready(state.n)
             report(n_done + until)

@@ -58,7 +58,7 @@ class DecodeStream:
         """`chunk` frames are decoded at a time, but at least a kernel's width."""
         self._cfg, self._execution = cfg, execution
         self._chunk = max(chunk, cfg.kernel_size)
-        self._state = encodec.first_state(cfg, n_rows)
+        self._state = first_state(cfg=cfg, execution=execution, n_rows=n_rows)
         self._waiting: np.ndarray | None = None  # codes that wait for the rest of their chunk
 
     def decode(
@@ -176,6 +176,11 @@ def _decode_chunk_fn(
     return encodec.decode_chunk(params, codes_BQT, length_B, state, cfg=cfg)
 
 
+def _first_state_fn(*, cfg: CodecConfig, execution: Execution, n_rows: int) -> ChunkState:
+    """A program, though it only has constants: one that is kept is there at once."""
+    return jax.tree.map(jnp.asarray, encodec.first_state(cfg, n_rows))
+
+
 def _encode_fn(
     params: Params,
     samples_BS: jax.Array,
@@ -188,5 +193,6 @@ def _encode_fn(
     return encodec.encode(params, samples_BS, length_B, cfg=cfg, n_codebooks=n_codebooks)
 
 
+first_state = jit(_first_state_fn, static_argnames=("cfg", "n_rows"))
 decode_chunk = jit(_decode_chunk_fn, static_argnames=("cfg",))
 encode = jit(_encode_fn, static_argnames=("cfg", "n_codebooks"))

@@ -6,7 +6,7 @@ Differs: batched, each row with its own windows.
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bark_jax.config import BarkConfig, TokenLayout
-from bark_jax.decoding.noise import InjectedNoise, KeyNoise, Noise
+from bark_jax.decoding.noise import Noise
 from bark_jax.decoding.sampling import draw
 from bark_jax.hooks.edits import Place
 from bark_jax.hooks.tap import NO_HOOKS, Hooks, step_of
@@ -49,7 +49,7 @@ class Processing:
     """The processors of the rows in one window."""
 
     steps: tuple[Step, ...]
-    first_B: jax.Array  # int32, number of the window's first frame among the row's new ones
+    first_B: Any  # int32, number of the window's first frame among the row's new ones
 
     @classmethod
     def of(
@@ -57,7 +57,7 @@ class Processing:
     ) -> "Processing | None":
         """Those of these rows; None where there are none, so that the program has no part of it."""
         taken = jax.tree.map(lambda leaf: leaf[np.array(rows)], steps)
-        return cls(taken, jnp.asarray(first_B)) if steps else None
+        return cls(taken, first_B) if steps else None
 
 
 def generate_fine(
@@ -96,9 +96,9 @@ def generate_fine(
             turn.codes_BTQ,
             turn.n_seen_B,
             np.array([rows["temperature"][row] for row in turn.rows], np.float32),
-            rows_of(noise, turn.rows),
-            jnp.int32(len(coarse[0])),
-            jnp.int32(turn.index),
+            noise.take(turn.rows),
+            np.int32(len(coarse[0])),
+            np.int32(turn.index),
             Processing.of(steps, turn.rows, turn.first_B),
             hooks.take(turn.rows, turn.first_B),
             cfg=cfg,
@@ -229,13 +229,6 @@ def frames_of(
         frames_TQ[:n_history] = history_QT[:, history_QT.shape[1] - n_history :].T
     frames_TQ[n_history : n_history + n_new, : len(coarse_QT)] = coarse_QT.T
     return frames_TQ
-
-
-def rows_of(noise: Noise, rows: Sequence[int]) -> Noise:
-    index_B = np.array(rows)
-    if isinstance(noise, KeyNoise):
-        return KeyNoise(noise.key_B[index_B])
-    return InjectedNoise(noise.gumbel_BN[index_B])
 
 
 def _fill_window_fn(

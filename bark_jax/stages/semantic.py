@@ -7,6 +7,7 @@ Differs: batched; a row that has ended waits for the others, unchanged.
 import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from fractions import Fraction
+from typing import Any
 
 import flax.struct
 import jax
@@ -51,9 +52,9 @@ class SemanticResult:
 class Ending:
     """When each row ends; all traced, (B,)."""
 
-    max_tokens_B: jax.Array  # int32
-    min_eos_p_B: jax.Array  # inf = only when drawn
-    allow_early_stop_B: jax.Array  # bool
+    max_tokens_B: Any  # int32
+    min_eos_p_B: Any  # inf = only when drawn
+    allow_early_stop_B: Any  # bool
 
     @classmethod
     def of(cls, rows: Rows, layout: TokenLayout) -> "Ending":
@@ -61,9 +62,9 @@ class Ending:
         limits = [max_tokens(duration_s, layout) for duration_s in rows["max_duration_s"]]
         min_eos_p = [np.inf if p is None else p for p in rows["min_eos_p"]]
         return cls(
-            jnp.asarray(np.array(limits, np.int32)),
-            jnp.asarray(np.array(min_eos_p, np.float32)),
-            jnp.asarray(np.array(rows["allow_early_stop"], bool)),
+            np.array(limits, np.int32),
+            np.array(min_eos_p, np.float32),
+            np.array(rows["allow_early_stop"], bool),
         )
 
 
@@ -111,23 +112,28 @@ def generate_semantic(
     platform = execution.platform
     sizes = cache_sizes(len(ids_BT), prompt, limit, platform)
     static = {"cfg": cfg, "execution": execution}
-    prompts_BT, traced = jnp.asarray(ids_BT), (guide, hooks)
-    state = begin(params, prompts_BT, by, ending, noise, *traced, slots=sizes[0], **static)
+    traced = (guide, hooks)
+    state = begin(params, ids_BT, by, ending, noise, *traced, slots=sizes[0], **static)
     every = None if report is None and look is None else STEPS_BETWEEN_LOOKS
     for until, slots in chunks(sizes, prompt, limit, every, platform):
         state = dataclasses.replace(state, context=with_slots(state.context, slots))
-        state = advance(params, state, by, ending, noise, jnp.int32(until), *traced, **static)
+        state = advance(params, state, by, ending, noise, np.int32(until), *traced, **static)
         if report is not None:
             report(until)
-        is_done_B = fetch(state.is_done(ending))
+        is_done_B = rows_done(state, ending)
         if look is not None:
             ended = results(state, cfg.tokens)
             drawn = {i: row.tokens for i, row in enumerate(ended)}
             state = end_rows(state, look(drawn, np.flatnonzero(~is_done_B).tolist()))
-            is_done_B = fetch(state.is_done(ending))
+            is_done_B = rows_done(state, ending)
         if is_done_B.all():
             break
     return results(state, cfg.tokens)
+
+
+def rows_done(state: State, ending: Ending) -> np.ndarray:
+    """Which rows have ended (B,), on the host."""
+    return fetch(state.is_eos_B) | (fetch(state.length_B) >= ending.max_tokens_B)
 
 
 def end_rows(state: State, rows: Collection[int]) -> State:

@@ -21,7 +21,6 @@ from bark_jax.decoding.sampling import Filter
 from bark_jax.hooks.tap import NO_HOOKS, Hooks
 from bark_jax.params import Params
 from bark_jax.runtime.execution import Execution
-from bark_jax.runtime.sharding import fetch
 from bark_jax.sampling_config import Rows
 from bark_jax.stages.semantic import (
     Ending,
@@ -32,6 +31,7 @@ from bark_jax.stages.semantic import (
     end_rows,
     prompt_slots,
     results,
+    rows_done,
 )
 from bark_jax.watching import Look
 
@@ -91,7 +91,7 @@ def stream_semantic(
         return all_by.take(indices), ending, noise, own, hooks.take(indices)
 
     def start(indices: Sequence[int]) -> State:
-        ids_BT = jnp.asarray(np.concatenate([requests[i].ids_CT for i in indices]))
+        ids_BT = np.concatenate([requests[i].ids_CT for i in indices])
         return begin(params, ids_BT, *traced(indices), slots=sizes[0], **static)
 
     # An empty slot keeps the values of its last request, whose row has ended.
@@ -107,14 +107,14 @@ def stream_semantic(
         state = dataclasses.replace(state, context=context)
         until = state.n + STEPS_BETWEEN_LOOKS
         state = advance(params, state, by, ending, noise, until, *own, **static)
-        is_done_B = fetch(state.is_done(ending))
+        is_done_B = rows_done(state, ending)
         if look is not None:
             at_hand = {index: row for row, index in enumerate(slots) if index is not None}
             drawn_so_far = results(state, cfg.tokens)
             tokens = {index: drawn_so_far[row].tokens for index, row in at_hand.items()}
             stopped = look(tokens, [i for i, row in at_hand.items() if not is_done_B[row]])
             state = end_rows(state, [at_hand[index] for index in stopped])
-            is_done_B = fetch(state.is_done(ending))
+            is_done_B = rows_done(state, ending)
         free = [row for row, index in enumerate(slots) if index is not None and is_done_B[row]]
         if not free:
             continue

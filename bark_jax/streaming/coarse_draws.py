@@ -4,7 +4,6 @@ import dataclasses
 import math
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from bark_jax.batching import Batch
@@ -94,7 +93,7 @@ class CoarseDraws:
             if state is None or self.n_done >= self._end:
                 state = self._begin(params, plan, is_end, static)
             until = min(self.n_done + self._layout.coarse_window, self._end, plan.n_tokens)
-            first, steps = jnp.int32(self._first), jnp.int32(until - self._first)
+            first, steps = np.int32(self._first), np.int32(until - self._first)
             state = advance(
                 params, state, self._by, self._noise, first, steps, self._earlier(), **static
             )
@@ -119,7 +118,7 @@ class CoarseDraws:
         ids_1P, length_1 = contexts([plan], self._made_1N, self._first, multiple)
         n_steps = self._end - self._first
         (slots,) = cache_sizes(1, ids_1P.shape[1], n_steps, self._runner.execution.platform)
-        first = jnp.int32(self._first)
+        first = np.int32(self._first)
         traced = (ids_1P, length_1, self._by, self._noise, first, self._earlier())
         return begin(params, *traced, slots=slots, **static)
 

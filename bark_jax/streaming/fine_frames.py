@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax.numpy as jnp
 import numpy as np
 
 from bark_jax.batching import Batch
@@ -67,8 +66,8 @@ class FineFrames:
                 np.array([window.n_seen], np.int32),
                 self._temperature_1,
                 self._noise,
-                jnp.int32(self.layout.n_coarse_codebooks),
-                jnp.int32(index),
+                np.int32(self.layout.n_coarse_codebooks),
+                np.int32(index),
                 Processing.of(self._steps, [0], first_1),
                 cfg=self._runner.config,
                 execution=self._runner.execution_of("fine"),

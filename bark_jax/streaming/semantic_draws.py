@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from bark_jax.batching import Batch
@@ -10,7 +9,6 @@ from bark_jax.decoding.cache_growth import cache_sizes
 from bark_jax.decoding.noise import KeyNoise
 from bark_jax.decoding.sampling import Filter
 from bark_jax.params import Params
-from bark_jax.runtime.sharding import fetch
 from bark_jax.stages.runner import StageRunner
 from bark_jax.stages.semantic import (
     Ending,
@@ -21,6 +19,7 @@ from bark_jax.stages.semantic import (
     max_tokens,
     prompt_slots,
     results,
+    rows_done,
 )
 
 
@@ -50,14 +49,14 @@ class SemanticDraws:
         static = {"cfg": self._runner.config, "execution": self._runner.execution_of("semantic")}
         with self._runner.on_device("semantic") as params:
             state = self._begin(params, static) if self._state is None else self._state
-            state = advance(params, state, *traced, jnp.int32(until), **static)
+            state = advance(params, state, *traced, np.int32(until), **static)
             (self.result,) = results(state, self._runner.config.tokens)
-            self.is_end = bool(fetch(state.is_done(self._ending)).all())
+            self.is_end = bool(rows_done(state, self._ending).all())
         self._state = None if self.is_end else state  # which holds the cache
 
     def _begin(self, params: Params, static: dict[str, Any]) -> State:
         prompt = prompt_slots(self._runner.config.tokens)
         (slots,) = cache_sizes(1, prompt, self._limit, self._runner.execution.platform)
-        ids_BT = jnp.asarray(np.stack(self._runner.prompts(self._batch)))
+        ids_BT = np.stack(self._runner.prompts(self._batch))
         traced = (self._by, self._ending, self._noise)
         return begin(params, ids_BT, *traced, slots=slots, **static)

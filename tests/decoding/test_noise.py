@@ -38,6 +38,14 @@ def test_seeds_stages_and_steps_have_their_own_noise():
     assert len(np.unique(np.stack(draws), axis=0)) == len(draws)
 
 
+def test_keys_are_folded_from_seed_stage_and_step():
+    """The values for good: they are what a seed means."""
+    seed = 5 * 2**32 + 3
+    root = jax.random.wrap_key_data(jnp.array([5, 3], jnp.uint32), impl="threefry2x32")
+    key = jax.random.fold_in(jax.random.fold_in(root, STAGES.index("coarse")), 9)
+    np.testing.assert_array_equal(gumbel([seed], "coarse", 9)[0], jax.random.gumbel(key, (7,)))
+
+
 def test_it_is_gumbel_noise():
     values = gumbel([0], shape=(20_000,))[0]
     # mean and standard deviation of the distribution, to 5 standard errors of 20,000 draws
