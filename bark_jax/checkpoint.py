@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bark_jax.config import STAGES, BarkConfig, from_dict, to_dict
 from bark_jax.numbers import shown
-from bark_jax.params import Params, flatten, unflatten
-from bark_jax.runtime.abandoned import leave_abandoned_reads_unreported, root_of
+from bark_jax.params import Params, unflatten
 from bark_jax.runtime.files import read_json, replacing
 from bark_jax.runtime.hashes import HASHES_FILE, find_damage, has_hashes, write_hashes
 from bark_jax.runtime.host_memory import large_buffers_returned
@@ -144,7 +145,8 @@ def load_stage(
     """
     import jax
     import jax.numpy as jnp
-    from orbax.checkpoint import v1 as ocp
+
+    from bark_jax.runtime.stored_arrays import open_arrays, read_arrays
 
     if stage not in STAGES:
         raise ValueError(f"stage={stage!r} is not one of {STAGES}")
@@ -153,26 +155,24 @@ def load_stage(
         raise FileNotFoundError(f"{directory} has no {stage!r} stage")
     default = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
-    def target(name: str, leaf: Any) -> "jax.ShapeDtypeStruct":
-        is_float = jnp.issubdtype(leaf.dtype, jnp.floating) and not name.endswith(".scale")
-        to = dtype if dtype is not None and is_float else leaf.dtype
-        sharding = default if sharding_of is None else sharding_of(name)
-        return jax.ShapeDtypeStruct(leaf.shape, to, sharding=sharding)
+    def dtype_of(name: str, stored: Any) -> Any:
+        is_float = jnp.issubdtype(stored, jnp.floating) and not name.endswith(".scale")
+        return stored if dtype is None or not is_float else jnp.dtype(dtype)
 
-    leave_abandoned_reads_unreported()
     where, problem = f"the {stage!r} stage of {directory}", None
     with ThreadPoolExecutor(1) as beside:
         damage = beside.submit(find_damage, path) if check_hashes else None
         try:
             with large_buffers_returned():
-                stored = flatten(ocp.metadata(str(path)).metadata)
-                is_int8 = any(leaf.dtype == jnp.int8 for leaf in stored.values())
+                arrays = open_arrays(path)
+                is_int8 = any(array.dtype.numpy_dtype == np.int8 for array in arrays.values())
                 if is_int8 and not may_be_int8:
                     raise ValueError("its weights are int8, which is for generating alone")
-                targets = unflatten({name: target(name, leaf) for name, leaf in stored.items()})
-                params = ocp.load(str(path), targets)
+                params = unflatten(
+                    read_arrays(arrays, dtype_of, sharding_of or (lambda name: default))
+                )
         except Exception as error:
-            problem = root_of(error)
+            problem = (str(error).split("\n")[0] or type(error).__name__)[:200]
         if damage and (files := damage.result()):
             raise ValueError(
                 f"{where} is damaged: {', '.join(files)} {'is' if len(files) == 1 else 'are'} "
