@@ -1,6 +1,7 @@
 """`jax.jit` as this package uses it, and the compile cache that makes the second run quick."""
 
 import contextlib
+import dataclasses
 import functools
 import os
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from bark_jax.runtime import stored_programs
 from bark_jax.runtime.execution import Execution
@@ -19,6 +21,7 @@ from bark_jax.runtime.platforms import Options, Platform
 
 CACHE_SWITCH = "BARK_JAX_COMPILE_CACHE"  # environment variable; "off" switches the cache off
 _NOTICE_AFTER_S = 2.0
+_thread = threading.local()  # .rehearses: see `rehearsal`
 
 
 def jit(
@@ -54,6 +57,7 @@ def jit(
 
     statics = ("execution", *static_argnames)
     programs: dict[Any, Callable[..., Any]] = {}  # by signature: what was called before
+    making = threading.Lock()  # held while one is made, so that two threads do not make it twice
 
     @functools.wraps(function)
     def call(*args: Any, execution: Execution, **kwargs: Any) -> Any:
@@ -61,12 +65,14 @@ def jit(
         kwargs |= {"execution": execution}
         signature = _signature((args, kwargs, is_single_row))
         if signature in programs:
-            return programs[signature](*args, **kwargs)
-        jitted = for_platform(execution.platform, is_single_row)
+            return _run(programs[signature], args, kwargs)
         stage = function.__module__.rpartition(".")[-1]
-        with notice(f"the {stage} stage", shown=_is_watched()):
-            program = _stored(function, jitted, statics, signature, args, kwargs)
-            made = program(*args, **kwargs)
+        with notice(f"the {stage} stage", shown=_is_watched() and not _rehearses()):
+            with making:
+                if (program := programs.get(signature)) is None:
+                    jitted = for_platform(execution.platform, is_single_row)
+                    program = _stored(function, jitted, statics, signature, args, kwargs)
+            made = _run(program, args, kwargs)
         programs[signature] = program
         return made
 
@@ -94,11 +100,53 @@ def _stored(
     if compiled is None:
         lowered = jitted.lower(*args, **kwargs)  # type: ignore[attr-defined]
         compiled = stored_programs.compile_and_save(path, lowered)
+    return _Kept(compiled, statics)
 
-    def program(*args: Any, **kwargs: Any) -> Any:
-        return compiled(*args, **{k: v for k, v in kwargs.items() if k not in statics})
 
-    return program
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Kept:
+    """A compiled program, which is called like the function that it was made from."""
+
+    compiled: Any
+    statics: Sequence[str]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.compiled(*args, **{k: v for k, v in kwargs.items() if k not in self.statics})
+
+    def zeros(self) -> Any:
+        """Arrays like those that it gives, on the host."""
+        return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self.compiled.out_info)
+
+
+def can_rehearse() -> bool:
+    """Whether programs are kept, as far as that does not depend on their arguments."""
+    return _cache_in_use() is not None and stored_programs.is_one_device()
+
+
+@contextlib.contextmanager
+def rehearsal() -> Iterator[None]:
+    """In the block, and in this thread, programs are made and kept but not run: zeros come of them.
+
+    Raises:
+      RuntimeError: from a program that cannot be kept.
+    """
+    _thread.rehearses = True
+    try:
+        yield
+    finally:
+        _thread.rehearses = False
+
+
+def _rehearses() -> bool:
+    return getattr(_thread, "rehearses", False)
+
+
+def _run(program: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    if not _rehearses():
+        return program(*args, **kwargs)
+    if not isinstance(program, _Kept):
+        raise RuntimeError("only what is kept can be rehearsed")
+    return program.zeros()
 
 
 def _signature(tree: Any) -> Any:

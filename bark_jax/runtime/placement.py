@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator
 
 import jax
@@ -22,14 +23,15 @@ class StageParams:
     load: Callable[[], Params]
     offload: bool = False
     _kept: Params | None = None
+    _loading: threading.Lock = dataclasses.field(default_factory=threading.Lock, repr=False)
 
     @contextlib.contextmanager
     def on_device(self) -> Iterator[Params]:
         check_not_forked()
-        kept = self._kept
-        if kept is None:
-            kept = self.load()
-            kept = self._kept = jax.tree.map(np.asarray, kept) if self.offload else kept
+        with self._loading:  # two threads do not read the same
+            if (kept := self._kept) is None:
+                kept = self.load()
+                kept = self._kept = jax.tree.map(np.asarray, kept) if self.offload else kept
         if not self.offload:
             yield kept
             return

@@ -80,9 +80,9 @@ def split_rows(x: jax.Array) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, PartitionSpec(DATA))
 
 
-def fetch(x: jax.Array) -> np.ndarray:
+def fetch(x: jax.Array | np.ndarray) -> np.ndarray:
     """The whole array on the host, on every process."""
-    if x.is_fully_addressable:
+    if isinstance(x, np.ndarray) or x.is_fully_addressable:
         return np.asarray(x)
     from jax.experimental import multihost_utils
 

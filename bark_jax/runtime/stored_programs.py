@@ -15,6 +15,7 @@ import os
 import pickle
 import platform
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def path_of(folder: Path, name: str, signature: Any) -> Path | None:
       name: of the function, with its module.
       signature: shapes and static values of its arguments; the platform's options among them.
     """
-    if not (_is_one_device() and _is_of_known_packages(signature)):
+    if not (is_one_device() and _is_of_known_packages(signature)):
         return None
     asked = f"{_surroundings()} {name} {signature}"
     return folder / hashlib.sha256(asked.encode()).hexdigest()
@@ -63,18 +64,20 @@ def compile_and_save(path: Path, lowered: Any) -> Callable[..., Any]:
     return compiled
 
 
-class _Hits:
-    """How often JAX has found a program in its own cache."""
+class _Hits(threading.local):
+    """How often JAX has found a program of this thread in its own cache."""
 
-    def __init__(self) -> None:
-        self.n = 0
-        jax.monitoring.register_event_listener(self._count)
-
-    def _count(self, event: str, **_: Any) -> None:
-        self.n += event == "/jax/compilation_cache/cache_hits"
+    n = 0
 
 
 _hits = _Hits()
+
+
+def _count(event: str, **_: Any) -> None:
+    _hits.n += event == "/jax/compilation_cache/cache_hits"
+
+
+jax.monitoring.register_event_listener(_count)
 
 
 def _save(path: Path, compiled: Any) -> None:
@@ -87,7 +90,7 @@ def _save(path: Path, compiled: Any) -> None:
         return
 
 
-def _is_one_device() -> bool:
+def is_one_device() -> bool:
     """Programs that are spread over devices or processes are left to JAX's own cache."""
     return jax.device_count() == 1 and jax.sharding.get_abstract_mesh().empty
 

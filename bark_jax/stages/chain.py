@@ -10,6 +10,7 @@ import numpy as np
 from bark_jax.batching import Batch
 from bark_jax.generation import Generation
 from bark_jax.hooks.trace import Trace
+from bark_jax.stages.rehearsal import rehearsing
 from bark_jax.stages.runner import StageRunner
 from bark_jax.stages.semantic import SemanticResult
 from bark_jax.watching import CANCELLED
@@ -20,9 +21,10 @@ Timings = dict[str, float]  # stage -> [s]
 def generate(runner: StageRunner, batch: Batch, *, progress: bool = False) -> list[Generation]:
     """Every row of a batch, stage by stage."""
     timings: Timings = {}
-    with timed(timings, "semantic"):
-        semantic = runner.semantic(batch, progress=progress)
-    return finish(runner, batch, semantic, timings, progress=progress)
+    with rehearsing(runner, batch):
+        with timed(timings, "semantic"):
+            semantic = runner.semantic(batch, progress=progress)
+        return finish(runner, batch, semantic, timings, progress=progress)
 
 
 def finish(

@@ -252,8 +252,65 @@ def test_another_process_traces_nothing(cache_home, monkeypatch):
     assert third.stdout.splitlines()[0].rpartition(" [")[0] == first[0].rpartition(" [")[0]
 
 
+REHEARSED = """
+import threading
+import jax, numpy as np
+from bark_jax.runtime import compiling
+from bark_jax.runtime.execution import Execution
+
+ran = []
+
+def double(x, execution):
+    jax.debug.callback(ran.append, 0)
+    return {"twice": x + x}
+
+def triple(x, execution):
+    return x + x + x
+
+for function in (double, triple):
+    function.__module__ = "bark_jax.stages.test"
+compiling.enable_cache()
+assert compiling.can_rehearse()
+triple = compiling.jit(triple)
+here = {"x": np.ones(3, np.float32), "execution": Execution.on("cpu")}
+
+def rehearse():
+    with compiling.rehearsal():
+        made = triple(**here)
+    assert isinstance(made, np.ndarray) and made.tolist() == [0, 0, 0]
+    assert triple(**here).tolist() == [3, 3, 3]  # after it
+
+threads = [threading.Thread(target=rehearse) for _ in range(4)]
+for thread in threads:
+    thread.start()
+assert triple(**here).tolist() == [3, 3, 3]  # beside it
+for thread in threads:
+    thread.join()
+
+# a program that cannot be kept is not rehearsed
+double = compiling.jit(double)
+with compiling.rehearsal():
+    try:
+        double(**here)
+        print("rehearsed")
+    except RuntimeError as error:
+        print(error)
+assert not ran
+assert double(**here)["twice"].tolist() == [2, 2, 2]
+"""
+
+
+def test_a_rehearsed_program_is_made_once_and_not_run(cache_home, monkeypatch):
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache_home))
+    monkeypatch.setenv("JAX_LOG_COMPILES", "1")
+    done = subprocess.run([sys.executable, "-c", REHEARSED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Compiling jit(triple)") == 1
+
+
 def test_programs_with_classes_of_others_are_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(stored_programs, "_is_one_device", lambda: True)
+    monkeypatch.setattr(stored_programs, "is_one_device", lambda: True)
 
     @flax.struct.dataclass
     class Theirs:

@@ -1,0 +1,51 @@
+"""The programs of the later stages are made while the first one is at work.
+
+XLA compiles a program, and reads a compiled one, without Python's lock and largely on one core. So
+the stages that follow are rehearsed beside the semantic one: in a second thread they go through all
+that they do, except that no program is run.
+"""
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+
+from bark_jax.batching import Batch
+from bark_jax.runtime.compiling import can_rehearse, rehearsal
+from bark_jax.stages.runner import StageRunner
+
+# Of a short row: longer ones begin with the same shapes, of nano's layout as of Bark's.
+SEMANTIC_TOKENS = 24
+
+_rehearsed: set[object] = set()  # what has been, in this process
+
+
+@contextlib.contextmanager
+def rehearsing(runner: StageRunner, batch: Batch) -> Iterator[None]:
+    """In the block, the stages after the semantic one are rehearsed for the batch, in a thread.
+
+    Once for each model and number of rows; never where stages are spread over devices, take turns
+    on one, or are the user's.
+    """
+    asked = (runner.config, runner.execution, tuple(runner.weights.items()), batch.n_rows)
+    is_simple = runner.mesh is None and not runner.is_offloaded and not runner.own
+    if not (is_simple and can_rehearse()) or asked in _rehearsed:
+        yield
+        return
+    _rehearsed.add(asked)
+    beside = threading.Thread(target=_rehearse, args=(runner, batch))
+    beside.start()
+    try:
+        yield
+    finally:
+        beside.join()
+
+
+def _rehearse(runner: StageRunner, batch: Batch) -> None:
+    unwatched = dataclasses.replace(batch, watch=None)
+    semantic = [np.zeros(SEMANTIC_TOKENS, np.int32)] * batch.n_rows
+    # whatever is wrong here will be wrong in the stage itself, and is reported there
+    with rehearsal(), contextlib.suppress(Exception):
+        runner.decode(runner.fine(runner.coarse(semantic, unwatched), unwatched))
