@@ -37,12 +37,17 @@ class Line:
     text: str
     voice: Any
     seed: int
-    sampling: dict[str, dict[str, Any]]  # every field of every stage, as plain data
+    sampling: dict[str, dict[str, Any]]  # what is given, as plain data; the rest is the model's
     problem: str | None = None  # why it cannot be spoken, as far as reading it could tell
     guidance: dict[str, Any] | None = None  # the fields of a `Guidance`
 
+    def settled(self, own: SamplingConfig) -> "Line":
+        """The line with a model's own sampling in place of what is left to it."""
+        values = SamplingConfig.of(self.sampling).over(own).plain()
+        return dataclasses.replace(self, sampling=values)
+
     def content(self) -> dict[str, Any]:
-        """What determines the audio, as plain data."""
+        """What determines the audio, as plain data; of a line that is settled."""
         fields = {k: v for k, v in dataclasses.asdict(self).items() if k != "problem"}
         if self.guidance is None:  # as keys of earlier results lack it
             del fields["guidance"]
@@ -158,7 +163,7 @@ def speak_lines(
     make_folder(out_dir)
     suffix = "" if count == 1 else f"-{index + 1}-of-{count}"
     record = out_dir / f"results{suffix}.jsonl"
-    mine = list(lines)[index::count]
+    mine = [line.settled(bark.sampling) for line in list(lines)[index::count]]
     errors: dict[str, str] = {}
     with held_alone(record), lines_io.appending_rows(record) as write:
         done = _done(out_dir)  # only now, for another run may have ended just before
@@ -213,7 +218,8 @@ def problem_of(bark: "Bark", line: Line) -> str | None:
         for other in others_of(line.guidance, 1):
             if other is not None and other.voice is not SAME:
                 bark.voices.resolve(other.voice)
-        check_processors(SamplingConfig.of(line.sampling).per_row(1), bark.config.tokens)
+        sampling = SamplingConfig.of(line.sampling).over(bark.sampling)
+        check_processors(sampling.per_row(1), bark.config.tokens)
     except (ValueError, OSError) as error:
         return str(error)
     return None

@@ -4,6 +4,7 @@ config.json                        format version, sizes, token layout, source a
 semantic/ coarse/ fine/ codec/     Orbax, and SHA256SUMS, the hashes of its files
 tokenizer/vocab.txt                WordPiece vocabulary
 voices/NAME.npz                    history prompts; NAME may hold one slash
+sampling.json                      the model's own sampling values, if it has some
 """
 
 import hashlib
@@ -18,16 +19,18 @@ import numpy as np
 from bark_jax.config import STAGES, BarkConfig, from_dict, to_dict
 from bark_jax.numbers import shown
 from bark_jax.params import Params, unflatten
-from bark_jax.runtime.files import read_json, replacing
+from bark_jax.runtime.files import read_json, replacing, write_json
 from bark_jax.runtime.hashes import HASHES_FILE, find_damage, has_hashes, write_hashes
 from bark_jax.runtime.host_memory import large_buffers_returned
 from bark_jax.runtime.notices import logging_left_alone
+from bark_jax.sampling_config import SamplingConfig
 
 if TYPE_CHECKING:  # reading a config needs no JAX
     import jax
 
 FORMAT = "bark_jax/1"
 CONFIG_FILE = "config.json"
+SAMPLING_FILE = "sampling.json"
 COMMIT_FILE = "commit_success.txt"  # of Orbax, which looks only whether it is there
 
 
@@ -99,6 +102,34 @@ def load_source(directory: str | Path) -> dict[str, Any]:
         path = Path(directory) / CONFIG_FILE
         raise ValueError(f"{path}: source={shown(source)}, want an object of names and values")
     return source
+
+
+def save_sampling(directory: str | Path, sampling: Mapping[str, Any]) -> None:
+    """Writes the values that a model draws with where nobody gives others.
+
+    Args:
+      sampling: some values, by stage and name; what it leaves out stays Bark's.
+    Raises:
+      ValueError: as in `load_sampling`.
+    """
+    _own_sampling(sampling)
+    write_json(Path(directory) / SAMPLING_FILE, sampling)
+
+
+def load_sampling(directory: str | Path) -> SamplingConfig:
+    """The values in `sampling.json`; none without that file.
+
+    Raises:
+      ValueError: the file is damaged, a name is unknown, or a value not allowed.
+    """
+    path = Path(directory) / SAMPLING_FILE
+    if not path.is_file():
+        return SamplingConfig()
+    content = read_json(path)
+    try:
+        return _own_sampling(content)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 @logging_left_alone()
@@ -191,3 +222,16 @@ def _read_config(directory: str | Path) -> dict[str, Any]:
     if (found := content.pop("format", None)) != FORMAT:
         raise ValueError(f"{path} has format {found!r}; this version reads {FORMAT!r}")
     return content
+
+
+def _own_sampling(values: Mapping[str, Any]) -> SamplingConfig:
+    """A model's own values, checked before anything is made of them."""
+    for stage, own in values.items():
+        for name, value in own.items() if isinstance(own, Mapping) else ():
+            if name == "processors":  # may be of any module, and a model is no reason to import it
+                raise ValueError(f"sampling.{stage}.processors: a model has none of its own")
+            if isinstance(value, list):
+                raise ValueError(f"sampling.{stage}.{name}={shown(value)}, want one value")
+    config = SamplingConfig.of(values)
+    config.plain()
+    return config

@@ -12,7 +12,7 @@ from bark_jax.guidance import recorded_guidance
 from bark_jax.numbers import check_allowed, is_finite, plain
 from bark_jax.processors import Force
 from bark_jax.processors.context import NO_ID
-from bark_jax.sampling_config import Chain, SamplingConfig, rows_of
+from bark_jax.sampling_config import Chain, SamplingConfig, of_record, rows_of
 from bark_jax.scoring.score import rows_of_generations
 
 SECONDS = ("a number >= 0", lambda v: is_finite(v) and v >= 0)
@@ -65,8 +65,8 @@ def _sampling(made: Generation, start_s: Any, end_s: Any, layout: TokenLayout) -
     fine[:, frames] = NO_ID
     kept = {"semantic": semantic, "coarse": coarse, "fine": fine}
     return {
-        stage: {**values, "processors": _chain(values.get("processors"), kept[stage])}
-        for stage, values in made.settings["sampling"].items()
+        stage: {**values, "processors": _chain(values["processors"], kept[stage])}
+        for stage, values in of_record(made.settings["sampling"]).items()
     }
 
 

@@ -65,7 +65,15 @@ def load(
         "jax": jax.__version__,
     }
     runner = StageRunner(
-        model.config, params, model.tokenizer, execution, mesh, formats, made_by, model.phones
+        model.config,
+        params,
+        model.tokenizer,
+        execution,
+        mesh,
+        formats,
+        made_by,
+        model.phones,
+        sampling=model.sampling,
     )
     return runner, model.voices
 

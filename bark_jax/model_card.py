@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bark_jax.checkpoint import load_sampling
 from bark_jax.config import BarkConfig
 from bark_jax.runtime.files import replacing
+from bark_jax.sampling_config import SamplingConfig
 
 CARD_FILE = "README.md"
 MARK = "<!-- written by bark_jax; remove this line to keep your own text -->"
@@ -23,7 +25,7 @@ tags: [text-to-speech, bark, jax]
 # {title}
 
 A text-to-audio model of [Bark]'s kind: text, semantic tokens, coarse codes, fine codes, sound.
-{state}
+{state}{sampling}
 
 ```bash
 bark-jax "Hello, this is a test." --model DIRECTORY{voice} -o hello.wav
@@ -61,12 +63,15 @@ def write_card(directory: Path, config: BarkConfig, source: Mapping[str, Any]) -
     path = directory / CARD_FILE
     if path.is_file() and MARK not in path.read_text(encoding="utf-8"):
         return
+    text = card(config, source, _voices(directory), load_sampling(directory))
     with replacing(path) as partial:
-        partial.write_text(card(config, source, _voices(directory)), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
 
 
-def card(config: BarkConfig, source: Mapping[str, Any], voices: list[str]) -> str:
-    """The text of a model card."""
+def card(
+    config: BarkConfig, source: Mapping[str, Any], voices: list[str], own: SamplingConfig
+) -> str:
+    """The text of a model card; `own` are the model's own sampling values."""
     tokens, codec = config.tokens, config.codec
     sizes = {
         stage: f"{gpt.n_layer} layers of width {gpt.n_embd}, {gpt.n_head} heads"
@@ -82,6 +87,7 @@ def card(config: BarkConfig, source: Mapping[str, Any], voices: list[str]) -> st
             if untrained
             else f"It speaks at {codec.sample_rate / 1000:g} kHz."
         ),
+        sampling=_drawn_with(own),
         voice=f" --voice {voices[0]}" if voices else "",
         **sizes,
         fine=f"{fine.n_layer} layers of width {fine.n_embd}, {fine.n_head} heads",
@@ -94,6 +100,12 @@ def card(config: BarkConfig, source: Mapping[str, Any], voices: list[str]) -> st
         voices=f"Voices: {', '.join(voices)}.\n" if voices else "It has no voices of its own.\n",
         origin="\n".join(_origin(source)) or "Not known.",
     )
+
+
+def _drawn_with(own: SamplingConfig) -> str:
+    """The sampling values of the model, if it has some."""
+    values = [f"{s} {name} {_said(v)}" for s, of in own.plain().items() for name, v in of.items()]
+    return f"\nUnless told otherwise, it draws with {', '.join(values)}." if values else ""
 
 
 def _origin(source: Mapping[str, Any]) -> list[str]:

@@ -166,6 +166,11 @@ class Bark:
         return self.config.sample_rate
 
     @property
+    def sampling(self) -> SamplingConfig:
+        """What is drawn with where a call does not say: every value, the model's own or Bark's."""
+        return self.runner.sampling
+
+    @property
     def batch_rows(self) -> int:
         """How many rows run at a time where there are more; a measured choice for the platform."""
         return self.runner.execution.platform.batch_rows
@@ -218,7 +223,8 @@ class Bark:
           voice: preset name, path of an `.npz`, dict of the three prompts, `Voice`, an earlier
             `Generation`, or None for a voice drawn by the model.
           seed: equal seeds give equal tokens on one platform and dtype.
-          sampling: a `SamplingConfig`, or (part of) it as nested dicts.
+          sampling: a `SamplingConfig`, or (part of) it as nested dicts. Each value that it leaves
+            out is the model's own, see `Bark.sampling`.
           guidance: a `Guidance`, or its fields as a dict; a list has one, or None, for each row.
           edits: changes inside the transformers, a dict of names of places and edits, see
             `bark_jax.hooks`; or a list of such dicts, one per row.
@@ -886,8 +892,8 @@ class Bark:
     ) -> Batch:
         """Arguments of a call spread over its rows, with every voice found and checked."""
         checked = rows_of_edits(edits, self.config)
-        sampling = SamplingConfig.of(sampling)
-        batch = Batch.of(voice=voice, sampling=sampling, edits=checked, **arguments)
+        values = SamplingConfig.of(sampling).over(self.sampling)
+        batch = Batch.of(voice=voice, sampling=values, edits=checked, **arguments)
         check_processors(batch.sampling, self.config.tokens)
         check_guidance(batch, self.config.tokens, self.runner.tokenizer)
         return batch.with_voices(self.voices.resolve)

@@ -12,6 +12,7 @@ from bark_jax.audio_files import FORMATS, read_metadata
 from bark_jax.guidance import recorded_guidance
 from bark_jax.long.script import document_of
 from bark_jax.pipeline import Bark
+from bark_jax.sampling_config import of_record
 from bark_jax.voices import UNNAMED
 
 Load = Callable[[Any, str | None, str | None, Any], Bark]  # (model, revision, dtype, weights)
@@ -54,7 +55,8 @@ def repeat(
     formats = (made_by.get(name) for name in ("revision", "dtype", "weights"))
     bark = load(named, *formats)
     voice = voice or _voice_of(metadata["voice"], path)
-    options = {"voice": voice, "seed": metadata["seed"], "sampling": metadata["sampling"]}
+    sampling = of_record(metadata["sampling"])
+    options = {"voice": voice, "seed": metadata["seed"], "sampling": sampling}
     bits = _bits_of(path) if path.suffix.lower() == out.suffix.lower() else None
     if "settings" in metadata:
         made = bark.generate_long(

@@ -18,7 +18,7 @@ from bark_jax.models.fine_gpt import FineGPT
 from bark_jax.models.gpt import GPT
 from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.platforms import Platform
-from bark_jax.sampling_config import CoarseSampling, SemanticSampling, per_row
+from bark_jax.sampling_config import BARK, per_row
 from bark_jax.stages import coarse, codec, fine, semantic
 
 Abstract = Any  # a tree of shapes and dtypes
@@ -60,7 +60,7 @@ def programs(config: BarkConfig, rows: int, execution: Execution) -> Iterator[Pr
 
 def _semantic(config: BarkConfig, rows: int, static: dict[str, Any]) -> Iterator[Program]:
     layout = config.tokens
-    values = per_row("semantic", SemanticSampling(), rows)
+    values = per_row("semantic", BARK.semantic, rows)
     ending, by = semantic.Ending.of(values, layout), Filter.of(values)
     noise = KeyNoise.of([0] * rows, "semantic")
     params = abstract_params(GPT, config.semantic, static["execution"])
@@ -78,7 +78,7 @@ def _semantic(config: BarkConfig, rows: int, static: dict[str, Any]) -> Iterator
 
 def _coarse(config: BarkConfig, rows: int, static: dict[str, Any]) -> Iterator[Program]:
     layout = config.tokens
-    values = per_row("coarse", CoarseSampling(), rows)
+    values = per_row("coarse", BARK.coarse, rows)
     by, noise = Filter.of(values), KeyNoise.of([0] * rows, "coarse")
     params = abstract_params(GPT, config.coarse, static["execution"])
     shortest = layout.coarse_semantic_length + 1

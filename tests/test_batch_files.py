@@ -10,9 +10,10 @@ import soundfile
 from bark_jax import Bark
 from bark_jax.batch_files import Line, read_lines, speak_lines
 from bark_jax.cli.command import main
+from bark_jax.config import TRANSFORMERS
 from bark_jax.runtime.lines import read_rows
 from bark_jax.runtime.locks import InUseError, held_alone
-from bark_jax.sampling_config import SamplingConfig
+from bark_jax.sampling_config import BARK, SamplingConfig
 
 SHORT = SamplingConfig.of({"semantic": {"max_duration_s": 0.3}})
 
@@ -44,7 +45,7 @@ def lines(tmp_path):
 def test_plain_text_gives_numbered_lines(lines):
     assert [line.id for line in lines] == ["000000", "000002", "000003", "000004", "000005"]
     assert [line.seed for line in lines] == [5, 7, 8, 9, 10]
-    assert lines[0].sampling["semantic"]["max_duration_s"] == 0.3
+    assert lines[0].sampling == SHORT.plain()
 
 
 def test_json_lines_say_what_differs(tmp_path):
@@ -54,8 +55,11 @@ def test_json_lines_say_what_differs(tmp_path):
         '{"text": "two", "sampling": {"fine": {"temperature": 0}}}\n'
     )
     first, second = read(path)
-    assert (first.id, first.seed, first.sampling["fine"]["temperature"]) == ("a", 1, 0.5)
+    assert (first.id, first.seed, first.sampling) == ("a", 1, SHORT.plain())
     assert (second.id, second.seed, second.sampling["fine"]["temperature"]) == ("000001", 6, 0)
+    own = SamplingConfig.of({"fine": {"temperature": 0.2}, "coarse": {"temperature": 0.3}})
+    settled = second.settled(own.over(BARK)).sampling
+    assert [settled[s]["temperature"] for s in TRANSFORMERS] == [0.7, 0.3, 0]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """One value or one per row: what makes a batch, and what is refused, with the message."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -8,11 +9,14 @@ import pytest
 from bark_jax.batching import Batch, as_rows, seeds_of
 from bark_jax.config import TokenLayout
 from bark_jax.sampling_config import (
-    CoarseSampling,
+    BARK,
+    MODEL,
     FineSampling,
     SamplingConfig,
     SemanticSampling,
+    of_record,
     per_row,
+    recorded,
 )
 from bark_jax.stages.checks import check_coarse_context, check_codes, check_semantic
 
@@ -20,7 +24,7 @@ LAYOUT = TokenLayout()
 
 
 def batch(**kwargs) -> Batch:
-    sampling = SamplingConfig.of(kwargs.pop("sampling", None))
+    sampling = SamplingConfig.of(kwargs.pop("sampling", None)).over(BARK)
     return Batch.of(**{"text": "a", "voice": None, "seed": 0, "sampling": sampling, **kwargs})
 
 
@@ -115,18 +119,52 @@ def test_settings_are_those_of_the_row():
     assert got.settings(1)["sampling"]["fine"] == {"temperature": 0.5}
 
 
-def test_defaults_are_those_of_the_original():
-    sampling = SamplingConfig()
-    assert sampling.semantic == SemanticSampling(
-        temperature=0.7, top_k=None, top_p=None, min_eos_p=0.2, max_duration_s=None,
-        allow_early_stop=True,
-    )  # fmt: skip
-    assert sampling.coarse == CoarseSampling(temperature=0.7, top_k=None, top_p=None)
-    assert sampling.fine == FineSampling(temperature=0.5)
+def test_barks_values_are_those_of_the_original():
+    assert recorded(BARK.plain()) == {
+        "semantic": {
+            "temperature": 0.7, "top_k": None, "top_p": None, "min_eos_p": 0.2,
+            "max_duration_s": None, "allow_early_stop": True,
+        },
+        "coarse": {"temperature": 0.7, "top_k": None, "top_p": None},
+        "fine": {"temperature": 0.5},
+    }  # fmt: skip
+
+
+def test_only_what_is_given_counts():
+    given = SamplingConfig(semantic=SemanticSampling(top_p=None, temperature=[0.1, MODEL]))
+    own = SamplingConfig.of(
+        {"semantic": {"temperature": 0.4, "top_p": 0.9}, "coarse": {"top_k": 5}}
+    )
+    values = given.over(own).over(BARK)
+    assert values.semantic.temperature == [0.1, 0.4]
+    assert values.semantic.top_p is None  # given: all tokens, whatever the model prefers
+    assert (values.coarse.top_k, values.coarse.temperature) == (5, 0.7)
+    assert SamplingConfig.of(own.plain()) == own  # what is left open stays open
+
+
+def test_left_to_the_model_is_no_value_of_a_batch():
+    with pytest.raises(ValueError, match=r"semantic\.temperature='model' is not allowed"):
+        SamplingConfig().per_row(1)
+
+
+def test_rows_that_lack_a_value_leave_it_to_the_model():
+    rows = [{"semantic": {"temperature": 0.1}}, {"coarse": {"processors": [{"MinP": 0.1}]}}]
+    values = SamplingConfig.of_rows(rows).over(BARK).per_row(2)
+    assert values["semantic"]["temperature"] == [0.1, 0.7]
+    assert [len(chain.processors) for chain in values["coarse"]["processors"]] == [0, 1]
+    assert [len(chain.processors) for chain in values["fine"]["processors"]] == [0, 0]
+
+
+def test_what_a_record_leaves_out_is_barks():
+    kept = recorded(SamplingConfig.of({"semantic": {"temperature": 0.3}}).over(BARK).plain())
+    assert "processors" not in kept["semantic"]
+    assert of_record(kept) == SamplingConfig.of(kept).over(BARK).plain()
+    assert of_record({"semantic": {"temperature": 0.3}}) == of_record(kept)
 
 
 def test_one_value_or_one_per_row():
-    rows = per_row("semantic", SemanticSampling(temperature=[0.1, 0.2], top_k=np.int64(3)), 2)
+    sampling = dataclasses.replace(BARK.semantic, temperature=[0.1, 0.2], top_k=np.int64(3))
+    rows = per_row("semantic", sampling, 2)
     assert rows["temperature"] == [0.1, 0.2]
     assert rows["top_k"] == [3, 3]
     assert rows["min_eos_p"] == [0.2, 0.2]
@@ -145,8 +183,8 @@ def test_one_value_or_one_per_row():
 )  # fmt: skip
 @pytest.mark.parametrize("as_list", [False, True])
 def test_sampling_values_out_of_range_are_refused(field, value, as_list):
-    good = getattr(SemanticSampling(), field)
-    sampling = SemanticSampling(**{field: [good, value] if as_list else value})
+    good = getattr(BARK.semantic, field)
+    sampling = dataclasses.replace(BARK.semantic, **{field: [good, value] if as_list else value})
     with pytest.raises(ValueError, match=rf"sampling\.semantic\.{field}=.* is not allowed; want"):
         per_row("semantic", sampling, 2)
 

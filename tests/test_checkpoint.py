@@ -168,3 +168,28 @@ def test_every_bad_value_of_a_config_is_named_with_its_field(tmp_path):
             with pytest.raises(ValueError, match=rf"config\.json: .*lacks {name}"):
                 checkpoint.load_config(tmp_path)
         good[name] = before
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ('{"semantic": {"temperature": 0.5}', "sampling.json"),
+        ('{"semantic": {"temperature": -1}}', r"sampling\.semantic\.temperature=-1 is not allowed"),
+        ('{"semantic": {"temprature": 1}}', r"SemanticSampling has no field \['temprature'\]"),
+        ('{"codec": {}}', r"no field \['codec'\]; it has \['coarse', 'fine', 'semantic'\]"),
+        ('{"semantic": {"temperature": [0.5]}}', r"temperature=\[0\.5\], want one value"),
+        ('{"fine": 3}', "fine wants a dict of values, got 3"),
+        ('{"coarse": {"processors": ["os:system"]}}', r"coarse\.processors: a model has none of"),
+    ],
+)
+def test_sampling_values_of_a_model_are_checked(tmp_path, content, message):
+    (tmp_path / "sampling.json").write_text(content)
+    with pytest.raises(ValueError, match=message) as error:
+        checkpoint.load_sampling(tmp_path)
+    assert str(error.value).startswith(str(tmp_path / "sampling.json"))
+
+
+def test_values_that_are_not_allowed_are_not_written(tmp_path):
+    with pytest.raises(ValueError, match=r"top_p=2 is not allowed"):
+        checkpoint.save_sampling(tmp_path, {"semantic": {"top_p": 2}})
+    assert not list(tmp_path.iterdir())

@@ -22,7 +22,9 @@ from bark_jax import __version__
 from bark_jax.audio_files import FORMATS
 from bark_jax.config import STAGES
 from bark_jax.generation import Generation
+from bark_jax.pipeline import Bark
 from bark_jax.runtime.execution import Execution
+from bark_jax.sampling_config import BARK, SamplingConfig, SemanticSampling
 from bark_jax.sources.description import _merge_configs
 from bark_jax.stages import runner, stream
 from bark_jax.stages.checks import check_audio
@@ -559,3 +561,35 @@ def test_stages_of_another_token_layout_are_refused():
     other = dataclasses.replace(tiny.CONFIG, tokens=dataclasses.replace(L, coarse_window=12))
     with pytest.raises(ValueError, match="the fine stage has another token layout than the sem"):
         _merge_configs({"semantic": tiny.CONFIG, "fine": other})
+
+
+def test_what_a_call_leaves_open_is_the_models_own(bark):
+    """Value by value, in every way to generate; the record has what was used."""
+    own = SamplingConfig.of({"semantic": {"temperature": 0.0}, "coarse": {"temperature": 0.2}})
+    runner = dataclasses.replace(bark.runner, sampling=own.over(BARK))
+    other = Bark(runner, bark.voices)
+    given = {"semantic": {"top_p": 0.9, "max_duration_s": 1.0}}
+    full = SamplingConfig.of(given).over(own)
+    want = bark.generate("hello", seed=3, sampling=full)
+    typed = SamplingConfig(semantic=SemanticSampling(top_p=0.9, max_duration_s=1.0))
+    for sampling in (given, typed):
+        got = other.generate("hello", seed=3, sampling=sampling)
+        check_equal(got, want)
+        assert got.settings == want.settings
+    assert want.settings["sampling"]["coarse"]["temperature"] == 0.2
+    semantic = other.semantic("hello", seed=3, sampling=given)
+    np.testing.assert_array_equal(semantic, want.semantic)
+    exact = other.stream_audio("hello", seed=3, sampling=given)
+    assert list(exact) and exact.generation.settings == want.settings
+    assert other.sampling == own.over(BARK) and bark.sampling == BARK
+
+
+def test_a_generation_is_scored_with_what_it_was_made_with(bark):
+    """Whatever the model that scores it has of its own."""
+    made = bark.generate("hello", seed=3, sampling={"semantic": {"max_duration_s": 1.0}})
+    own = SamplingConfig.of({"semantic": {"top_k": 2}, "fine": {"temperature": 0.0}}).over(BARK)
+    other = Bark(dataclasses.replace(bark.runner, sampling=own), bark.voices)
+    for as_drawn in (False, True):
+        want, got = (b.score(made, as_drawn=as_drawn) for b in (bark, other))
+        np.testing.assert_array_equal(got.semantic, want.semantic)
+        np.testing.assert_array_equal(got.fine, want.fine)

@@ -17,7 +17,7 @@ from bark_jax.config import DTYPES, STAGES, weights_by_stage
 from bark_jax.long.languages import LANGUAGES
 from bark_jax.long.settings import MODES, LongSettings
 from bark_jax.runtime import environment
-from bark_jax.sampling_config import SamplingConfig
+from bark_jax.sampling_config import BARK
 
 PROG = "bark-jax"
 USAGE_ERROR = 2  # exit code
@@ -184,14 +184,14 @@ def _add_model(group: Any) -> None:
 
 
 def _add_sampling(group: Any) -> None:
-    add, default = group.add_argument, SamplingConfig()
+    add = group.add_argument
     add("--semantic-temperature", "--text-temp", dest="semantic.temperature", metavar="T",
         type=number,
-        help=f"0 always takes the likeliest token (default {default.semantic.temperature})")
+        help=f"0 always takes the likeliest token ({_default(BARK.semantic.temperature)})")
     add("--coarse-temperature", "--waveform-temp", dest="coarse.temperature", metavar="T",
-        type=number, help=f"default {default.coarse.temperature}")
+        type=number, help=_default(BARK.coarse.temperature))
     add("--fine-temperature", dest="fine.temperature", metavar="T",
-        type=number, help=f"default {default.fine.temperature}")
+        type=number, help=_default(BARK.fine.temperature))
     for name, (kind, metavar, words) in FILTERS.items():
         flag = name.replace("_", "-")
         add(f"--{flag}", type=kind, metavar=metavar, help=f"{words}; semantic and coarse stage")
@@ -199,12 +199,16 @@ def _add_sampling(group: Any) -> None:
             add(f"--{stage}-{flag}", dest=f"{stage}.{name}", type=kind, metavar=metavar,
                 help=f"the same, {stage} stage only")
     add("--min-eos-p", dest="semantic.min_eos_p", type=share, metavar="P",
-        help=f"end once the end is this likely (default {default.semantic.min_eos_p})")
+        help=f"end once the end is this likely ({_default(BARK.semantic.min_eos_p)})")
     add("--max-duration", dest="semantic.max_duration_s", type=number, metavar="SECONDS",
         help="end at this length at the latest")
     add("--no-early-stop", dest="semantic.allow_early_stop", action="store_const", const=False,
         help="never end before the greatest length")
 # fmt: on
+
+
+def _default(bark: object) -> str:
+    return f"default: the model's own, else {bark}"
 
 
 def default_model() -> str:

@@ -1,13 +1,18 @@
-"""`bark-jax info FILE`: what an audio file says of how it was made."""
+"""`bark-jax info FILE`: what an audio file says of how it was made, or a model of itself."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bark_jax.audio_files import read_metadata
+from bark_jax.audio_files import FORMATS, read_metadata
 from bark_jax.cli.arguments import PROG, Parser, file_path
+from bark_jax.config import TRANSFORMERS
 from bark_jax.programs.errors import not_installed
+from bark_jax.sampling_config import recorded
+
+if TYPE_CHECKING:
+    from bark_jax.sources.description import Description
 
 INNER = "  "
 
@@ -15,14 +20,23 @@ INNER = "  "
 def main(argv: Sequence[str]) -> int:
     """Prints it, and for a long text what became of its pieces."""
     parser = Parser(prog=f"{PROG} info", description=__doc__)
-    parser.add_argument("file", metavar="FILE", type=file_path, help="audio that bark-jax wrote")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        type=file_path,
+        help='audio that bark-jax wrote; or a model: a directory, "nano", a repository that was '
+        "downloaded",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--picture", metavar="PNG", type=file_path, help="of a long text: also draw its pieces"
     )
     args = parser.parse_args(argv)
     path = args.file
-    found = {**facts_of(path), **read_metadata(path), **pieces_of(path)}
+    if path.is_file() or path.suffix.lower() in FORMATS:
+        found = {**facts_of(path), **read_metadata(path), **pieces_of(path)}
+    else:
+        found = facts_of_model(str(path))
     if args.picture:
         _draw(path, found, args.picture)
     if args.json:
@@ -59,6 +73,27 @@ def facts_of(path: Path) -> dict[str, Any]:
         "sample_rate": found.samplerate,
         "duration_s": round(found.duration, 4),
     }
+
+
+def facts_of_model(source: str) -> dict[str, Any]:
+    """Where a model is, its sizes, its voices and what it draws with; nothing is downloaded."""
+    from bark_jax.sources.description import describe
+
+    model = describe(source, local_files_only=True, progress=False)
+    return {
+        "model": source,
+        "folder": str(model.folders["semantic"]),
+        "sample_rate": model.config.sample_rate,
+        "sizes": {stage: _size(model, stage) for stage in TRANSFORMERS},
+        "voices": ", ".join(model.voices.names()),
+        "sampling": recorded(model.sampling.plain()),
+        "sampling_of_its_own": {s: v for s, v in model.own_sampling.plain().items() if v},
+    }
+
+
+def _size(model: "Description", stage: str) -> str:
+    gpt = getattr(model.config, stage)
+    return f"{gpt.n_layer} layers of width {gpt.n_embd}, {gpt.n_head} heads"
 
 
 def pieces_of(path: Path) -> dict[str, Any]:

@@ -38,7 +38,7 @@ SUBCOMMANDS = {
     "doctor": Subcommand(
         "devices, versions, caches, models, voices", "cli.doctor:main", None),
     "info": Subcommand(
-        "what an audio file says of how it was made", "cli.info:main", None),
+        "what an audio file says of how it was made, or a model of itself", "cli.info:main", None),
     "repeat": Subcommand(
         "an audio file once more, from what it says", "cli.repeat:main", None),
     "convert": Subcommand(

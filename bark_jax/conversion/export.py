@@ -12,6 +12,7 @@ from bark_jax.conversion.rules import Dialect
 from bark_jax.conversion.suno import find_voices, is_suno, write_suno
 from bark_jax.conversion.tensors import State, write_tensors
 from bark_jax.runtime.progress import tqdm_bar
+from bark_jax.sampling_config import BARK
 from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, Tokenizer
 
 FORMATS = tuple(dialect for dialect in get_args(Dialect) if dialect != "ours")
@@ -42,7 +43,7 @@ def export(
     model, out = Path(model), Path(out)
     if format not in FORMATS:
         raise ValueError(f"format={format!r} is not one of {FORMATS}")
-    config = checkpoint.load_config(model)
+    config, sampling = checkpoint.load_config(model), checkpoint.load_sampling(model)
     vocab = model / "tokenizer" / VOCAB_FILE
     if not vocab.is_file():
         raise FileNotFoundError(f"{model} has no tokenizer: {vocab} is missing")
@@ -68,7 +69,9 @@ def export(
             if (model / "voices").is_dir():
                 shutil.copytree(model / "voices", made / "voices")
         else:
-            write_huggingface(made, config, vocab, find_voices(model), read)
+            write_huggingface(made, config, vocab, find_voices(model), read, sampling.over(BARK))
+        if (own := model / checkpoint.SAMPLING_FILE).is_file():  # which `convert` reads again
+            shutil.copy(own, made / own.name)
 
 
 def _check_has_place(config: BarkConfig, tokenizer: Tokenizer, format: str) -> None:

@@ -24,6 +24,7 @@ from bark_jax.conversion.rules import HEAD, parametrized
 from bark_jax.conversion.source import Arrays, Source
 from bark_jax.conversion.tensors import State
 from bark_jax.runtime.files import read_json
+from bark_jax.sampling_config import SamplingConfig
 from bark_jax.text import SETTINGS_FILE, VOCAB_FILE, read_text_settings
 from bark_jax.voices import KEYS, read_npy
 
@@ -166,16 +167,18 @@ def write_huggingface(
     vocab: Path,
     voices: Mapping[str, Callable[[], Arrays]],
     read: Callable[[str], State],
+    sampling: SamplingConfig,
 ) -> None:
     """Writes what `transformers.BarkModel` and `BarkProcessor` load with `from_pretrained`.
 
     Args:
       vocab: the file `vocab.txt`.
       read: the tensors of one stage, under Hugging Face's names.
+      sampling: as in `config_to_json`.
     Raises:
       ValueError: as in `config_to_json`.
     """
-    content, generation = config_to_json(config)
+    content, generation = config_to_json(config, sampling)
     state: dict[str, np.ndarray] = {}
     for stage, prefix in PREFIXES.items():
         state |= {

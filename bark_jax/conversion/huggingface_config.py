@@ -17,6 +17,7 @@ from bark_jax.config import (
     to_dict,
 )
 from bark_jax.numbers import is_finite, shown
+from bark_jax.sampling_config import BARK, SamplingConfig
 
 SECTIONS = {
     "semantic": "semantic_config",
@@ -98,12 +99,6 @@ LAYOUT_FIELDS = {
     },
     None: {"codebook_size": "codebook_size"},  # not in a section
 }
-# how transformers samples from an exported model: as the original does by default
-SAMPLING = {
-    "semantic_config": {"do_sample": True, "temperature": 0.7, "top_k": 0, "min_eos_p": 0.2},
-    "coarse_acoustics_config": {"do_sample": True, "temperature": 0.7, "top_k": 0},
-    "fine_acoustics_config": {"temperature": 0.5},
-}
 
 
 def config_from_json(config: Mapping[str, Any], generation: Mapping[str, Any]) -> BarkConfig:
@@ -149,16 +144,21 @@ def _section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section
 
 
-def config_to_json(config: BarkConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+def config_to_json(
+    config: BarkConfig, sampling: SamplingConfig = BARK
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The inverse of `config_from_json`.
 
+    Args:
+      sampling: what transformers is to sample with by default, every value.
     Raises:
       ValueError: the format has no field for something in the token layout, or transformers would
         refuse the codec.
     """
     if (n_codes := config.codec.codebook_size) & (n_codes - 1):
         raise ValueError(f"transformers wants a power of two, not codec.codebook_size={n_codes}")
-    generation = _layout_to_json(config.tokens) | {"sample_rate": config.sample_rate}
+    generation: dict[str, Any] = _layout_to_json(config.tokens)
+    generation["sample_rate"] = config.sample_rate
     if (back := _layout_from_json(generation)) != config.tokens:
         lost = [
             field.name
@@ -166,6 +166,8 @@ def config_to_json(config: BarkConfig) -> tuple[dict[str, Any], dict[str, Any]]:
             if getattr(back, field.name) != getattr(config.tokens, field.name)
         ]
         raise ValueError(f"Hugging Face's format has no place for tokens.{', tokens.'.join(lost)}")
+    for stage, values in sampling.plain().items():
+        generation[SECTIONS[stage]] |= _sampling_to_json(stage, values)
     content: dict[str, Any] = {"architectures": ["BarkModel"], "model_type": "bark"}
     for stage, section in SECTIONS.items():
         fields = {"codec": CODEC_FIELDS, "fine": FINE_FIELDS}.get(stage, GPT_FIELDS)
@@ -239,5 +241,20 @@ def _layout_to_json(tokens: TokenLayout) -> dict[str, Any]:
         if name is None:
             generation |= section
         else:
-            generation[name] = section | SAMPLING[name]
+            generation[name] = section
     return generation
+
+
+def _sampling_to_json(stage: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """One stage's values as transformers has them, as far as it has them."""
+    temperature = values["temperature"]
+    if stage == "fine":  # of which temperature 1 is taken for argmax there
+        return {"temperature": math.nextafter(1, 2) if temperature == 1 else temperature or 1.0}
+    section = {
+        "do_sample": temperature > 0,
+        "temperature": temperature or 1.0,
+        "top_k": values["top_k"] or 0,
+    }
+    if values["top_p"] is not None:
+        section["top_p"] = values["top_p"]
+    return section | ({"min_eos_p": values["min_eos_p"]} if stage == "semantic" else {})

@@ -10,6 +10,7 @@ import numpy as np
 
 from bark_jax.generation import Generation
 from bark_jax.pipeline import Bark
+from bark_jax.sampling_config import of_record
 
 
 def step_entropy(bark: Bark, made: Generation, voice: Any = None) -> dict[str, np.ndarray]:
@@ -27,7 +28,7 @@ def step_entropy(bark: Bark, made: Generation, voice: Any = None) -> dict[str, n
         semantic=made.semantic,
         coarse=made.coarse,
         voice=voice,
-        sampling=made.settings["sampling"],
+        sampling=of_record(made.settings["sampling"]),
         as_drawn=True,
         details=["entropy"],
     )

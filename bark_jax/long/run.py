@@ -119,7 +119,13 @@ def generate_long(
 ) -> LongGeneration:
     """See `Bark.generate_long`."""
     script = Script.of(
-        text, voice=voice, voices=voices or {}, seed=seed, sampling=sampling, settings=settings
+        text,
+        voice=voice,
+        voices=voices or {},
+        seed=seed,
+        sampling=sampling,
+        settings=settings,
+        own=bark.sampling,
     )
     if recognizer is None and script.settings.recognizer is not None:
         recognizer = make_recognizer(script.settings.recognizer)

@@ -37,23 +37,25 @@ class Script:
         seed: Any,
         sampling: SamplingConfig | Mapping[str, Any] | None,
         settings: Any,
+        own: SamplingConfig,
     ) -> "Script":
         """Checks the arguments.
 
+        Args:
+          own: the model's sampling, every value.
         Raises:
           TypeError, ValueError: one is out of its range; names it.
         """
         document = text if isinstance(text, Document) else Document(text)
         checked_text(document.text)
         chosen = LongSettings.of(settings)
-        if isinstance(sampling, Mapping) or sampling is None:
-            sampling = preset_sampling(settings, sampling or {})
+        values = SamplingConfig.of(sampling).over(preset_sampling(settings)).over(own)
         return cls(
             document,
             voice_name(voice),
             {speaker: voice_name(own) for speaker, own in voices.items()},
             seeds_of(seed, 1)[0],
-            SamplingConfig.of(sampling).plain(),
+            values.plain(),
             chosen,
             chosen.language or guess_language(document.text, voice),
         )

@@ -22,6 +22,7 @@ from bark_jax.long.script import Script
 from bark_jax.long.seconds import LETTERS_PER_S, letters_of, seconds_of
 from bark_jax.long.splitting import Limits, Piece, split_text
 from bark_jax.runtime.notices import said_before
+from bark_jax.sampling_config import SamplingConfig
 from bark_jax.stages.runner import StageRunner
 
 WAVE = 2  # times the rows of a batch: pieces in a wave, so that the batch stays full
@@ -41,6 +42,8 @@ class Model(Protocol):
     def config(self) -> BarkConfig: ...
     @property
     def batch_rows(self) -> int: ...
+    @property
+    def sampling(self) -> SamplingConfig: ...
     def stream(
         self, text: Sequence[str], *, voice: Any, seed: Any, sampling: Any, batch_rows: int
     ) -> Iterator[tuple[int, Generation]]: ...

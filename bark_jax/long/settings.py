@@ -7,6 +7,7 @@ from typing import Any
 from bark_jax.config import from_dict
 from bark_jax.long.languages import LANGUAGES
 from bark_jax.numbers import Allowed, check_allowed, is_finite, is_whole, plain
+from bark_jax.sampling_config import SamplingConfig
 
 MODES = ("anchor", "carry", "reanchor")
 
@@ -53,11 +54,9 @@ class LongSettings:
             raise ValueError(f"settings: {error}") from error
 
 
-def preset_sampling(settings: object, sampling: Mapping[str, Any]) -> dict[str, Any]:
-    """The sampling of a preset, if `settings` names one, under what `sampling` says itself."""
-    own = _preset(settings)["sampling"] if isinstance(settings, str) else {}
-    stages = dict.fromkeys([*own, *sampling])
-    return {stage: {**own.get(stage, {}), **sampling.get(stage, {})} for stage in stages}
+def preset_sampling(settings: object) -> SamplingConfig:
+    """The sampling of a preset, if `settings` names one."""
+    return SamplingConfig.of(_preset(settings)["sampling"] if isinstance(settings, str) else None)
 
 
 def _preset(name: str) -> Mapping[str, Any]:

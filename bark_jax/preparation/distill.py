@@ -53,13 +53,14 @@ def distill(settings: DistillSettings) -> Manifest:
     if not path.is_file():
         raise FileNotFoundError(f"texts={settings.texts!r} is not a file")
     sampling = SamplingConfig.of(settings.sampling)
-    lines = read_lines(path, voice=settings.voice, seed=settings.seed, sampling=sampling)
+    read = read_lines(path, voice=settings.voice, seed=settings.seed, sampling=sampling)
+    bark = Bark.from_pretrained(settings.model.source)
+    lines = [line.settled(bark.sampling) for line in read]
     chunks = plan_chunks(
         {line.id: line for line in lines},
         eval_share=settings.eval_share,
         chunk_rows=settings.chunk_rows,
     )
-    bark = Bark.from_pretrained(settings.model.source)
     with ShardBuilder(Path(settings.out).expanduser(), _facts(settings, lines, bark)) as builder:
         if (manifest := builder.finished()) is not None:
             return manifest

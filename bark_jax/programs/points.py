@@ -17,7 +17,7 @@ from bark_jax.pipeline import Bark
 from bark_jax.programs.compose import from_hydra
 from bark_jax.stages.own import named_stages
 from bark_jax.sweeps.batches import Made, generate_batched, generate_one
-from bark_jax.sweeps.plan import plan
+from bark_jax.sweeps.plan import find_models, plan, settled
 from bark_jax.sweeps.progress import watching
 from bark_jax.sweeps.record import record, record_failure
 from bark_jax.sweeps.settings import ModelSettings, PointSettings, SweepTrackingSettings
@@ -41,6 +41,7 @@ def run_point(composed: DictConfig) -> dict[str, Any]:
     """One job: generates, measures and writes the job's folder; returns the metrics."""
     point = from_hydra(PointSettings, composed)
     try:
+        (point,) = settled([point], find_models([point]))
         made: Made = generate_one(load_model, point)
     except Exception as error:
         made = error
@@ -80,7 +81,8 @@ class Points:
     def batched(
         self, configs: Sequence[DictConfig], batch_rows: int | None
     ) -> Iterator[tuple[int, Callable[[DictConfig], Any]]]:
-        points = [from_hydra(PointSettings, config) for config in configs]
+        read = [from_hydra(PointSettings, config) for config in configs]
+        points = settled(read, find_models(read))
         for index, made in generate_batched(load_model, points, batch_rows):
             yield index, lambda _, index=index, made=made: write_point(points[index], made)
 

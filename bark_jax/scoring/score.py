@@ -14,7 +14,7 @@ from bark_jax.decoding.sampling import Filter
 from bark_jax.generation import Generation, voice_of
 from bark_jax.hooks.names import WEIGHTS, axes_of
 from bark_jax.hooks.trace import Trace
-from bark_jax.sampling_config import SamplingConfig
+from bark_jax.sampling_config import BARK, SamplingConfig, of_record
 from bark_jax.scoring.causal import Rule, score_coarse, score_semantic
 from bark_jax.scoring.fine import score_fine
 from bark_jax.scoring.marks import DETAILS, Marks
@@ -46,7 +46,7 @@ def rows_of_generations(made: Sequence[Generation], voice: Any) -> tuple[dict[st
         "text": [row.text for row in made],
         "seed": [row.seed for row in made],
         "voice": voices,
-        "sampling": SamplingConfig.of_rows([row.settings["sampling"] for row in made]),
+        "sampling": SamplingConfig.of_rows([of_record(row.settings["sampling"]) for row in made]),
     }
     return arguments, [Tokens(row.semantic, row.coarse, row.fine) for row in made]
 
@@ -92,7 +92,7 @@ def at_temperatures(batch: Batch, temperatures: Sequence[float]) -> Batch:
       ValueError: one of them is out of its range.
     """
     values = {"temperature": list(temperatures)}
-    sampling = SamplingConfig.of({stage: values for stage in TRANSFORMERS})
+    sampling = SamplingConfig.of({stage: values for stage in TRANSFORMERS}).over(BARK)
     return dataclasses.replace(batch, sampling=sampling.per_row(batch.n_rows))
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bark_jax.checkpoint import identify, load_config, load_source
-from bark_jax.config import STAGES, BarkConfig
+from bark_jax.checkpoint import identify, load_config, load_sampling, load_source
+from bark_jax.config import STAGES, TRANSFORMERS, BarkConfig
+from bark_jax.sampling_config import BARK, SamplingConfig
 from bark_jax.sources.resolve import OWN_NAMES, resolve_model
 from bark_jax.sources.voice_library import VoiceLibrary
 from bark_jax.text import Tokenizer
@@ -46,6 +47,17 @@ class Description:
             revision=origin.get("voices_revision"),
             local_files_only=self.local_files_only,
         )
+
+    @functools.cached_property
+    def own_sampling(self) -> SamplingConfig:
+        """The values that the stages' models bring along; ValueError if some are not allowed."""
+        own = {s: getattr(load_sampling(self.folders[s]), s) for s in TRANSFORMERS}
+        return SamplingConfig(**own)
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        """What is drawn with where nobody says otherwise, every value: its own, or else Bark's."""
+        return self.own_sampling.over(BARK)
 
     @property
     def phones(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from huggingface_hub.utils import (
 from bark_jax.checkpoint import (
     CONFIG_FILE,
     FORMAT,
+    SAMPLING_FILE,
     is_model,
     load_config,
     load_source,
@@ -37,7 +38,11 @@ OWN_NAMES = ("nano", "untrained")  # whatever folders there are of these names
 KNOWN = (*OWN_NAMES, "suno/bark", "suno/bark-small")
 VOCABULARIES = ("vocab.txt", "tokenizer.json")  # of a Hugging Face repository
 SHARD = re.compile(r"\w[\w.-]*", re.ASCII)
-OUR_FILES = (CONFIG_FILE, *(f"{part}/*" for part in (*STAGES, "tokenizer", "voices")))
+OUR_FILES = (
+    CONFIG_FILE,
+    SAMPLING_FILE,
+    *(f"{part}/*" for part in (*STAGES, "tokenizer", "voices")),
+)
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 CONVERTED = ("models", FORMAT.replace("/", "-"))  # below the cache directory
 
@@ -123,7 +128,7 @@ def _download(repo: HubRepo) -> Path:
         raise ModelNotFoundError(f"{repo.name} holds no weights: neither {' nor '.join(WEIGHTS)}")
     if not [name for name in VOCABULARIES if repo.fetch(name)]:
         raise ModelNotFoundError(f"{repo.name} has no tokenizer: no {' nor '.join(VOCABULARIES)}")
-    for name in (GENERATION_CONFIG, SETTINGS_FILE):
+    for name in (GENERATION_CONFIG, SETTINGS_FILE, SAMPLING_FILE):
         repo.fetch(name)
     return weights.parent
 

@@ -17,7 +17,7 @@ from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.host_memory import return_freed
 from bark_jax.runtime.placement import StageParams
 from bark_jax.runtime.progress import stage_bar
-from bark_jax.sampling_config import Rows
+from bark_jax.sampling_config import BARK, Rows, SamplingConfig
 from bark_jax.stages import coarse as coarse_stage
 from bark_jax.stages import codec as codec_stage
 from bark_jax.stages import fine as fine_stage
@@ -46,6 +46,7 @@ class StageRunner:
     origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of the model; plain data
     phones: Sequence[str] = ()  # what semantic tokens are thirds of, such as "rms/aa"
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # in place of Bark's stages
+    sampling: SamplingConfig = BARK  # what is drawn with where nobody says otherwise; every value
 
     def execution_of(self, stage: str) -> Execution:
         """How a stage computes: like all others, with weights in a format of its own."""

@@ -2,13 +2,13 @@
 
 import importlib.util
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bark_jax.checkpoint import load_config
+from bark_jax.config import BarkConfig
 from bark_jax.evaluation.judges import check_judge
 from bark_jax.sampling_config import SamplingConfig
-from bark_jax.sources.resolve import resolve_model
+from bark_jax.sources.description import Description, describe
 from bark_jax.stages.checks import check_processors
 from bark_jax.stages.semantic import max_tokens
 from bark_jax.sweeps.record import clear
@@ -31,16 +31,17 @@ def plan(points: Sequence[PointSettings], sweep_dir: Path) -> list[str | None]:
     """
     if not points:
         raise ValueError("the sweep has no points: one of its fields has no values")
+    _check_installed(points)
+    models = find_models(points)
+    points = settled(points, models)
     keys = [point.key() for point in points]
     _check_distinct(points, keys)
-    _check_installed(points)
-    folders = {model: _find(model) for model in {point.model for point in points}}
     todo = [not is_finished(sweep_dir, key) for key in keys]
     for point in points:
         rows = SamplingConfig.of(point.sampling).per_row(1)
-        check_processors(rows, load_config(folders[point.model]).tokens)
+        check_processors(rows, models[point.model].config.tokens)
     needed = sum(
-        _bytes_of(point, folders[point.model])
+        _bytes_of(point, models[point.model].config)
         for point, is_wanted in zip(points, todo, strict=True)
         if is_wanted
     )
@@ -51,6 +52,31 @@ def plan(points: Sequence[PointSettings], sweep_dir: Path) -> list[str | None]:
         if (folder := sweep_dir / name).is_dir():
             clear(folder)  # an error of an earlier run is out of date
     return names
+
+
+def find_models(points: Iterable[PointSettings]) -> dict[ModelSettings, Description]:
+    """The points' models; downloaded and converted once, before several processes need them.
+
+    Raises:
+      OSError: one cannot be found or downloaded.
+    """
+    return {
+        model: describe(
+            model.source, revision=model.revision, local_files_only=model.local_files_only
+        )
+        for model in dict.fromkeys(point.model for point in points)
+    }
+
+
+def settled(
+    points: Iterable[PointSettings], models: Mapping[ModelSettings, Description]
+) -> list[PointSettings]:
+    """The points with their models' own sampling in place of what they leave to them.
+
+    Raises:
+      ValueError: a model's own values are damaged.
+    """
+    return [point.settled(models[point.model].sampling) for point in points]
 
 
 def check_disk(folder: Path, n_bytes: int) -> None:
@@ -94,16 +120,8 @@ def _check_installed(points: Sequence[PointSettings]) -> None:
         )
 
 
-def _find(model: ModelSettings) -> Path:
-    """The model's directory; downloaded and converted once, before several processes need it."""
-    return resolve_model(
-        model.source, revision=model.revision, local_files_only=model.local_files_only
-    )
-
-
-def _bytes_of(point: PointSettings, folder: Path) -> int:
+def _bytes_of(point: PointSettings, config: BarkConfig) -> int:
     """The most that a point may write."""
-    config = load_config(folder)
     limit = point.sampling_values()["semantic"]["max_duration_s"]
     seconds = max_tokens(limit, config.tokens) / config.tokens.semantic_rate_hz
     return int(seconds * config.sample_rate * BYTES_PER_SAMPLE) + BYTES_BESIDE

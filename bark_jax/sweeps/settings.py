@@ -101,7 +101,7 @@ class PointSettings:
             raise ValueError(f"prompts.text={self.text!r} is not text")
         if self.voice is not None and not isinstance(self.voice, str):
             raise ValueError(f"voices.name={self.voice!r} is neither null, a name nor a path")
-        self.sampling_values()
+        SamplingConfig.of(self.sampling).plain()
         others_of(self.guidance or None, 1)
 
     @property
@@ -112,12 +112,20 @@ class PointSettings:
     def voice(self) -> str | None:
         return _only("voices.name", self.voices.name)
 
+    def settled(self, own: SamplingConfig) -> "PointSettings":
+        """The point with a model's own sampling in place of what is left to it."""
+        values = SamplingConfig.of(self.sampling).over(own).plain()
+        return dataclasses.replace(self, sampling=values)
+
     def sampling_values(self) -> dict[str, dict[str, Any]]:
-        """Every field of every stage, checked; numbers in one form, so that 1 and 1.0 are equal."""
+        """What is given, checked: of a settled point every field of every stage.
+
+        Numbers have one form, so that 1 and 1.0 are equal.
+        """
         return _canonical(SamplingConfig.of(self.sampling).plain())
 
     def key(self) -> str:
-        """The name of the point's results: it changes with everything that changes them."""
+        """The name of a settled point's results: it changes with everything that changes them."""
         content = {
             "model": {**self.model.plain(), "files": self._model_stamp()},
             "text": self.text,

@@ -10,7 +10,7 @@ from bark_jax.decoding.noise import KeyNoise
 from bark_jax.decoding.sampling import Filter
 from bark_jax.formulations.cpu import Cpu
 from bark_jax.runtime.execution import Execution
-from bark_jax.sampling_config import CoarseSampling, SemanticSampling, per_row
+from bark_jax.sampling_config import BARK, per_row
 from bark_jax.stages import coarse, semantic
 from benchmarks.aot import AotSettings, compile_program, render
 from benchmarks.hlo import Cycles, count_loop_copies, estimate_cycles
@@ -81,7 +81,7 @@ def test_table_says_what_does_not_fit():
 
 def semantic_loop(rows, options=None, execution=tiny.F32):
     """Text of the compiled token loop, and the values in a layer's keys."""
-    values = per_row("semantic", SemanticSampling(), rows)
+    values = per_row("semantic", BARK.semantic, rows)
     by, ending = Filter.of(values), semantic.Ending.of(values, tiny.LAYOUT)
     noise = KeyNoise.of([0] * rows, "semantic")
     params = tiny.stage_params("semantic")
@@ -95,7 +95,7 @@ def semantic_loop(rows, options=None, execution=tiny.F32):
 
 def coarse_loop(rows, options=None):
     """As `semantic_loop`."""
-    by = Filter.of(per_row("coarse", CoarseSampling(), rows))
+    by = Filter.of(per_row("coarse", BARK.coarse, rows))
     noise, params = KeyNoise.of([0] * rows, "coarse"), tiny.stage_params("coarse")
     ids_BP, length_B = jnp.zeros((rows, 40), jnp.int32), jnp.full(rows, 40)
     first = jnp.int32(0)

@@ -14,6 +14,7 @@ from bark_jax.config import TokenLayout
 from bark_jax.generation import Generation
 from bark_jax.long.run import LongGeneration, generate_long
 from bark_jax.long.seconds import seconds_of
+from bark_jax.sampling_config import BARK
 from bark_jax.text import Tokenizer
 from tests.tiny import PIECES
 
@@ -35,7 +36,7 @@ class FakeModel:
         self, faults: dict[str, list[str]] | None = None, *, batch_rows: int = 2, rate: float = 15.0
     ) -> None:
         self.faults, self.batch_rows, self.rate = faults or {}, batch_rows, rate
-        self.voices = Voices()
+        self.voices, self.sampling = Voices(), BARK
         self.config: Any = types.SimpleNamespace(tokens=TokenLayout(), sample_rate=RATE)
         tokenizer = Tokenizer({piece: i for i, piece in enumerate(LETTERS)})
         origin = {"model": "fake", "jax": "0"}

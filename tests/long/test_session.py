@@ -10,6 +10,7 @@ from bark_jax.long.joining import Joiner, finish
 from bark_jax.long.run import generate_long
 from bark_jax.long.session import AHEAD
 from bark_jax.long.settings import LongSettings
+from bark_jax.sampling_config import BARK, SamplingConfig
 from bark_jax.sound import loudness, sounding_spans
 from tests.long.fake import RATE, FakeModel
 
@@ -265,10 +266,12 @@ def test_bad_arguments_are_named(options, error):
 
 def test_the_notebooks_recipe_is_a_preset():
     bark = FakeModel({SENTENCES[0]: ["clipped"]})
+    own = {"semantic": {"temperature": 0.1, "top_p": 0.9}, "fine": {"temperature": 0.1}}
+    bark.sampling = SamplingConfig.of(own).over(BARK)
     made = generate_long(bark, TEXT, settings="notebook", sampling={"fine": {"temperature": 0.4}})
     assert [piece["text"] for piece in made.pieces] == SENTENCES
     semantic = made.manifest["sampling"]["semantic"]
-    assert (semantic["temperature"], semantic["min_eos_p"]) == (0.6, 0.05)
+    assert (semantic["temperature"], semantic["min_eos_p"], semantic["top_p"]) == (0.6, 0.05, 0.9)
     assert made.manifest["sampling"]["fine"]["temperature"] == 0.4
     assert bark.calls[0]["sampling"]["semantic"]["max_duration_s"] == [None]
     assert all(len(piece["tries"]) == 1 and piece["gain_db"] == 0 for piece in made.pieces)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bark_jax.decoding.noise import KeyNoise
-from bark_jax.sampling_config import CoarseSampling, per_row
+from bark_jax.sampling_config import BARK, per_row
 from bark_jax.stages.coarse import generate_coarse
 from bark_jax.stages.coarse_plan import make_plan
 from tests import tiny
@@ -18,7 +18,7 @@ def run(*lengths, window=L.coarse_window, report=None, execution=tiny.F32):
     return generate_coarse(
         tiny.stage_params("coarse"),
         [make_plan(tokens, None, L, L.max_coarse_history) for tokens in semantic],
-        per_row("coarse", CoarseSampling(), len(lengths)),
+        per_row("coarse", BARK.coarse, len(lengths)),
         KeyNoise.of(list(range(len(lengths))), "coarse"),
         cfg=tiny.CONFIG,
         execution=execution,

@@ -60,7 +60,7 @@ def run(coarse, histories=None, temperatures=None, seeds=None, execution=tiny.F3
         tiny.stage_params("fine"),
         coarse,
         histories or [None] * n,
-        per_row("fine", FineSampling(temperature=temperatures or 0.5), n),
+        per_row("fine", FineSampling(temperature=temperatures or 0.5, processors=()), n),
         KeyNoise.of(seeds or list(range(n)), "fine"),
         cfg=tiny.CONFIG,
         execution=execution,

@@ -1,5 +1,7 @@
 """The semantic stage: durations, ends, rows. Against the original: parity/."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from bark_jax.config import TokenLayout
 from bark_jax.decoding.noise import noise_of
 from bark_jax.models.binding import bind
 from bark_jax.models.gpt import GPT
-from bark_jax.sampling_config import SemanticSampling, per_row
+from bark_jax.sampling_config import BARK, per_row
 from bark_jax.stages.semantic import generate_semantic, max_tokens, prompt
 from tests import tiny
 
@@ -54,7 +56,7 @@ def ids_of(seed: int, n_history: int = 0) -> np.ndarray:
 def run(prompts, seeds=None, noise=None, params=None, report=None, execution=tiny.F32, **sampling):
     """The semantic stage on the tiny model."""
     n = len(prompts)
-    rows = per_row("semantic", SemanticSampling(**sampling), n)
+    rows = per_row("semantic", dataclasses.replace(BARK.semantic, **sampling), n)
     limits = [max_tokens(s, L) for s in rows["max_duration_s"]]
     return generate_semantic(
         params or tiny.stage_params("semantic"),

@@ -7,7 +7,7 @@ import pytest
 
 from bark_jax.batching import Batch
 from bark_jax.config import BarkConfig, TokenLayout
-from bark_jax.sampling_config import SamplingConfig
+from bark_jax.sampling_config import BARK
 from bark_jax.streaming.audio_stream import haste_of
 from bark_jax.streaming.coarse_draws import CoarseDraws
 from tests import tiny
@@ -23,7 +23,7 @@ def bark():
 
 
 def draws(config: BarkConfig, voice, is_early: bool) -> CoarseDraws:
-    batch = Batch.of(text="hello", voice=None, seed=0, sampling=SamplingConfig())
+    batch = Batch.of(text="hello", voice=None, seed=0, sampling=BARK)
     runner = SimpleNamespace(config=config)
     return CoarseDraws(
         runner,  # pyright: ignore[reportArgumentType]

@@ -10,6 +10,7 @@ import pytest
 from bark_jax import __version__
 from bark_jax.config import from_dict
 from bark_jax.runtime.files import write_json
+from bark_jax.sampling_config import BARK, SamplingConfig
 from bark_jax.sweeps import plan as plan_module
 from bark_jax.sweeps.plan import check_disk, plan
 from bark_jax.sweeps.point_files import ERROR_FILE, METRICS_FILE
@@ -18,9 +19,9 @@ from bark_jax.sweeps.settings import PointSettings
 from tests.fake_bark import write_empty_model
 
 
-def point(source: str = "nano", **changes: Any) -> PointSettings:
+def point(source: str = "nano", own: SamplingConfig = BARK, **changes: Any) -> PointSettings:
     settings = {"model": {"source": source}, "prompts": {"text": ["hello"]}, "seed": 1}
-    return from_dict(PointSettings, settings | changes)
+    return from_dict(PointSettings, settings | changes).settled(own)
 
 
 @pytest.fixture
@@ -46,6 +47,15 @@ def model(tmp_path):
 )
 def test_the_key_changes_with_what_changes_the_results(changes):
     assert point(**changes).key() != point().key()
+
+
+def test_what_the_model_has_of_its_own_counts_as_if_it_were_given():
+    given = {"sampling": {"semantic": {"temperature": 0.4, "top_p": 0.9}}}
+    own = SamplingConfig.of({"semantic": {"temperature": 0.4}, "fine": {"temperature": 0.1}})
+    own = own.over(BARK)
+    made = point(own=own, sampling={"semantic": {"top_p": 0.9}, "fine": {"temperature": 0.5}})
+    assert made.key() == point(**given).key() != point(own=own, **given).key()
+    assert made.flat() == point(**given).flat()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,13 @@ import jax
 import numpy as np
 
 from bark_jax import __version__
-from bark_jax.checkpoint import load_config, load_source, save_config, save_stage
+from bark_jax.checkpoint import (
+    SAMPLING_FILE,
+    load_config,
+    load_source,
+    save_config,
+    save_stage,
+)
 from bark_jax.config import STAGES
 from bark_jax.model_card import CARD_FILE, write_card
 from bark_jax.params import Params
@@ -50,8 +56,9 @@ def _copy_rest(init: Path, made: Path, stage: str) -> None:
     for part in (*STAGES, "tokenizer", "voices"):
         if part != stage and (init / part).is_dir():
             shutil.copytree(init / part, made / part)
-    if (init / CARD_FILE).is_file():
-        shutil.copy(init / CARD_FILE, made / CARD_FILE)
+    for name in (CARD_FILE, SAMPLING_FILE):
+        if (init / name).is_file():
+            shutil.copy(init / name, made / name)
 
 
 def _source(init: Path, stage: str, trained: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 import yaml
 
-from bark_jax.checkpoint import load_config, load_source, load_stage
+from bark_jax.checkpoint import load_config, load_sampling, load_source, load_stage, save_sampling
 from bark_jax.config import from_dict, to_dict
 from bark_jax.data.records import open_source
 from bark_jax.generation import Generation
@@ -36,6 +36,7 @@ def home(tmp_path_factory):
     """A model, data, and a compile cache of this module's own."""
     home = tmp_path_factory.mktemp("finetune")
     tones.write_model(home / "model")
+    save_sampling(home / "model", {"coarse": {"temperature": 0.6}})
     tones.write_data(home / "data")
     names = ["jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"]
     before = {name: getattr(jax.config, name) for name in names}
@@ -136,6 +137,7 @@ def test_rows_say_how_the_run_went(home, finished):
 def test_the_export_is_a_whole_model(home, finished):
     assert load_source(finished.export)["trained"][0]["step"] == STEPS
     assert load_config(finished.export) == load_config(home / "model")
+    assert load_sampling(finished.export).coarse.temperature == 0.6
     for stage, is_same in (("semantic", False), ("coarse", True)):
         now, before = (flatten(load_stage(d, stage)) for d in (finished.export, home / "model"))
         assert all((now[name] == before[name]).all() for name in now) == is_same
