@@ -26,6 +26,7 @@ from bark_jax.preparation.models import ModelSource
 from bark_jax.preparation.semantic_features import n_tokens, token_times
 from bark_jax.preparation.semantic_tokenizers import STATES_PER_PHONE, phone_tokens
 from bark_jax.runtime.lines import read_lines
+from bark_jax.sampling_config import SamplingConfig, recorded
 from bark_jax.sources.resolve import resolve_model
 from bark_jax.spelling import spell_out
 from nano.corpus import SAMPLE_RATE, SILENCE, Utterance, common_phone, own_phone, speak
@@ -111,9 +112,15 @@ def evaluate(settings: EvaluationSettings) -> dict[str, Any]:
         "model": settings.model.source,
         "recognizer": settings.recognizer,
         "n_texts": len(texts),
+        "samplings": {name: _used(bark, each) for name, each in settings.samplings.items()},
         "rows": rows,
         "semantic": phones,
     }
+
+
+def _used(bark: Bark, sampling: Any) -> dict[str, Any]:
+    """The values that are drawn with where a sampling is given in part."""
+    return recorded(SamplingConfig.of(sampling).over(bark.sampling).plain())
 
 
 def read_texts(path: Path) -> list[str]:

@@ -23,6 +23,8 @@ PHONES = (  # flite's
 )  # fmt: skip
 SEMANTIC_RATE_HZ, FRAME_RATE_HZ = Fraction(25), Fraction(50)
 CODEBOOK_SIZE = 512
+# What it draws with by itself; how it was chosen: docs/nano.md.
+SAMPLING = {"semantic": {"temperature": 0.5}, "coarse": {"temperature": 0.4}}
 
 
 def pieces() -> list[str]:

@@ -15,6 +15,7 @@ from bark_jax.checkpoint import (
     load_source,
     load_stage,
     save_config,
+    save_sampling,
     save_stage,
 )
 from bark_jax.config import STAGES, TokenLayout
@@ -26,7 +27,7 @@ from bark_jax.params import Params
 from bark_jax.runtime.directories import replacing_directory
 from bark_jax.runtime.paths import build_once
 from bark_jax.voices import Voice
-from nano.model import make_tokenizer, phones_of
+from nano.model import SAMPLING, make_tokenizer, phones_of
 
 VOICE_TOKENS = 16  # of a voice: what the coarse stage remembers, 0.64 s
 LICENSES = Path(__file__).with_name("LICENSES.txt")  # of what the model is made of
@@ -65,6 +66,7 @@ def assemble(
             if stage == "codec":
                 params = _without_residuals(params, configs[stage].tokens)
             save_stage(directory, stage, _rounded(params))
+        save_sampling(directory, SAMPLING)
         save_config(directory, configs["semantic"], source)
 
     return build_once(directory, write)

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from hydra import compose, initialize_config_dir
 
-from bark_jax.checkpoint import load_config, load_stage
+from bark_jax.checkpoint import load_config, load_sampling, load_stage
 from bark_jax.config import STAGES
 from bark_jax.data.manifest import Manifest, TokenSpec, write_manifest
 from bark_jax.data.records import Record, open_source, write_shards
@@ -260,6 +260,7 @@ def packed(base, tmp_path_factory):
 
 def test_assembled_model_is_small_and_rounded(base, packed):
     assert load_config(packed) == load_config(base)
+    assert load_sampling(packed).plain() == {"fine": {}, **model.SAMPLING}
     n_bytes = sum(path.stat().st_size for path in packed.rglob("*") if path.is_file())
     assert n_bytes < packing.MOST_BYTES
     whole, small = load_stage(base, "fine"), load_stage(packed, "fine")
