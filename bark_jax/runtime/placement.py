@@ -11,6 +11,9 @@ import numpy as np
 from bark_jax.params import Params
 from bark_jax.runtime.forks import check_not_forked
 
+# One stage is read at a time, whichever thread asks: reading needs memory besides what it gives.
+_loading = threading.Lock()
+
 
 @dataclasses.dataclass
 class StageParams:
@@ -23,12 +26,11 @@ class StageParams:
     load: Callable[[], Params]
     offload: bool = False
     _kept: Params | None = None
-    _loading: threading.Lock = dataclasses.field(default_factory=threading.Lock, repr=False)
 
     @contextlib.contextmanager
     def on_device(self) -> Iterator[Params]:
         check_not_forked()
-        with self._loading:  # two threads do not read the same
+        with _loading:
             if (kept := self._kept) is None:
                 kept = self.load()
                 kept = self._kept = jax.tree.map(np.asarray, kept) if self.offload else kept

@@ -48,4 +48,6 @@ def _rehearse(runner: StageRunner, batch: Batch) -> None:
     semantic = [np.zeros(SEMANTIC_TOKENS, np.int32)] * batch.n_rows
     # whatever is wrong here will be wrong in the stage itself, and is reported there
     with rehearsal(), contextlib.suppress(Exception):
+        with runner.params["semantic"].on_device():
+            pass  # what the semantic stage waits for is read first
         runner.decode(runner.fine(runner.coarse(semantic, unwatched), unwatched))
