@@ -72,9 +72,8 @@ def jit(
                 if (program := programs.get(signature)) is None:
                     jitted = for_platform(execution.platform, is_single_row)
                     program = _stored(function, jitted, statics, signature, args, kwargs)
-            made = _run(program, args, kwargs)
-        programs[signature] = program
-        return made
+                    programs[signature] = program
+            return _run(program, args, kwargs)
 
     call.for_platform = for_platform  # type: ignore[attr-defined]  # for ahead-of-time use
     return call

@@ -16,7 +16,7 @@ import pickle
 import platform
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from jax.experimental import serialize_executable
 from bark_jax.runtime.files import replacing
 from bark_jax.runtime.paths import PACKAGE
 
+ASKED = "/jax/compilation_cache/compile_requests_use_cache"
+FOUND = "/jax/compilation_cache/cache_hits"
 KNOWN = {"bark_jax", "flax", "jax", "jaxlib", "ml_dtypes", "numpy", *sys.stdlib_module_names}
 
 
@@ -55,29 +57,31 @@ def load(path: Path) -> Callable[..., Any] | None:
 def compile_and_save(path: Path, lowered: Any) -> Callable[..., Any]:
     """Compiles a program and keeps it, if it can be kept.
 
-    What JAX has from its own cache is not kept: of such an executable XLA writes only a part.
+    What JAX has from its own cache, or made before, is not kept: of an executable that was read XLA
+    writes only a part.
     """
-    before = _hits.n
+    _seen.events = []
     compiled = lowered.compile()
-    if _hits.n == before:
+    if ASKED in _seen.events and FOUND not in _seen.events:
         _save(path, compiled)
     return compiled
 
 
-class _Hits(threading.local):
-    """How often JAX has found a program of this thread in its own cache."""
+class _Seen(threading.local):
+    """What JAX has told of its own cache in this thread."""
 
-    n = 0
-
-
-_hits = _Hits()
+    events: Sequence[str] = ()
 
 
-def _count(event: str, **_: Any) -> None:
-    _hits.n += event == "/jax/compilation_cache/cache_hits"
+_seen = _Seen()
 
 
-jax.monitoring.register_event_listener(_count)
+def _note(event: str, **_: Any) -> None:
+    if event in (ASKED, FOUND):
+        _seen.events = [*_seen.events, event]
+
+
+jax.monitoring.register_event_listener(_note)
 
 
 def _save(path: Path, compiled: Any) -> None:

@@ -252,13 +252,35 @@ def test_another_process_traces_nothing(cache_home, monkeypatch):
     assert third.stdout.splitlines()[0].rpartition(" [")[0] == first[0].rpartition(" [")[0]
 
 
+def test_what_jax_has_from_its_own_cache_is_never_kept(cache_home, monkeypatch):
+    """XLA writes such a program only in part; nor what was read once and asked for again."""
+    jax.config.update("jax_compilation_cache_dir", str(cache_home))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+    def kept(name: str) -> bool:
+        lowered = jax.jit(lambda x: x + 12.0625).lower(jnp.ones(3))
+        for i in range(2):  # the second time JAX has it in memory
+            stored_programs.compile_and_save(cache_home / f"{name}{i}", lowered)
+        return (cache_home / f"{name}0").exists() or (cache_home / f"{name}1").exists()
+
+    jax.experimental.compilation_cache.compilation_cache.reset_cache()
+    try:
+        assert kept("new")
+        jax.clear_caches()
+        assert not kept("found")
+    finally:
+        jax.experimental.compilation_cache.compilation_cache.reset_cache()
+
+
 REHEARSED = """
 import threading
 import jax, numpy as np
-from bark_jax.runtime import compiling
+from bark_jax.runtime import compiling, stored_programs
 from bark_jax.runtime.execution import Execution
 
-ran = []
+ran, looked_up = [], []
+load = stored_programs.load
+stored_programs.load = lambda path: looked_up.append(path) or load(path)
 
 def double(x, execution):
     jax.debug.callback(ran.append, 0)
@@ -286,6 +308,7 @@ for thread in threads:
 assert triple(**here).tolist() == [3, 3, 3]  # beside it
 for thread in threads:
     thread.join()
+assert len(looked_up) == 1
 
 # a program that cannot be kept is not rehearsed
 double = compiling.jit(double)
