@@ -159,6 +159,7 @@ def load_stage(
     sharding_of: Callable[[str], "jax.sharding.Sharding"] | None = None,
     check_hashes: bool = True,
     may_be_int8: bool = False,
+    change: Callable[[str, Any], Mapping[str, Any]] | None = None,
 ) -> Params:
     """Reads the parameters of one stage as jax arrays.
 
@@ -169,12 +170,13 @@ def load_stage(
       check_hashes: compare the files with their hashes while they are read. A stage that was
         written without hashes is read all the same.
       may_be_int8: the caller knows what to do with weights in int8.
+      change: gives what is kept in place of a parameter, by dotted names, from its own name and
+        array; called as soon as that is read, so that few are in memory as they were.
     Raises:
       FileNotFoundError: the stage is not there.
       ValueError: an unknown stage, the checkpoint is damaged or incomplete (names the files), or
         its weights are int8.
     """
-    import jax
     import jax.numpy as jnp
 
     from bark_jax.runtime.stored_arrays import open_arrays, read_arrays
@@ -184,7 +186,6 @@ def load_stage(
     path = Path(directory).resolve() / stage
     if not path.is_dir():
         raise FileNotFoundError(f"{directory} has no {stage!r} stage")
-    default = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
     def dtype_of(name: str, stored: Any) -> Any:
         is_float = jnp.issubdtype(stored, jnp.floating) and not name.endswith(".scale")
@@ -199,9 +200,7 @@ def load_stage(
                 is_int8 = any(array.dtype.numpy_dtype == np.int8 for array in arrays.values())
                 if is_int8 and not may_be_int8:
                     raise ValueError("its weights are int8, which is for generating alone")
-                params = unflatten(
-                    read_arrays(arrays, dtype_of, sharding_of or (lambda name: default))
-                )
+                params = unflatten(read_arrays(arrays, dtype_of, sharding_of, change))
         except Exception as error:
             problem = (str(error).split("\n")[0] or type(error).__name__)[:200]
         if damage and (files := damage.result()):

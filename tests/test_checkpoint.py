@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import subprocess
+import weakref
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from bark_jax import Bark, checkpoint
 from bark_jax.cli import doctor
 from bark_jax.config import STAGES
 from bark_jax.params import flatten
+from bark_jax.runtime import stored_arrays
 from bark_jax.runtime.hashes import HASHES_FILE, find_damage, has_hashes
 from bark_jax.runtime.paths import NANO
 from tests import tiny
@@ -78,6 +80,22 @@ def test_a_file_that_is_cut_off_gives_one_line(model, capfd, is_hashed, share):
         checkpoint.load_stage(model, "coarse")
     assert len(str(raised.value)) < 500 and "\n" not in str(raised.value)
     assert capfd.readouterr().err == ""
+
+
+def test_a_parameter_is_let_go_of_before_the_next_is_read(model, monkeypatch):
+    """Where they are large."""
+    monkeypatch.setattr(stored_arrays, "LARGE", 0)
+    read: list[weakref.ref] = []
+
+    def to_half(name, array):
+        assert not any(earlier() is not None for earlier in read)
+        read.append(weakref.ref(array))
+        return {name: array.astype(np.float16)}
+
+    halves = flatten(checkpoint.load_stage(model, "coarse", change=to_half))
+    whole = flatten(checkpoint.load_stage(model, "coarse"))
+    assert halves.keys() == whole.keys() and len(read) == len(whole)
+    assert all(halves[name].nbytes == leaf.nbytes // 2 for name, leaf in whole.items())
 
 
 def test_the_hashes_are_those_of_sha256sum(model):
