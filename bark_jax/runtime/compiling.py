@@ -15,6 +15,7 @@ import numpy as np
 
 from bark_jax.runtime import stored_programs
 from bark_jax.runtime.execution import Execution
+from bark_jax.runtime.host_memory import return_freed
 from bark_jax.runtime.notices import warn
 from bark_jax.runtime.paths import CHOOSE, cache_path, why_unusable
 from bark_jax.runtime.platforms import Options, Platform
@@ -73,6 +74,7 @@ def jit(
                     jitted = for_platform(execution.platform, is_single_row)
                     program = _stored(function, jitted, statics, signature, args, kwargs)
                     programs[signature] = program
+                    return_freed()
             return _run(program, args, kwargs)
 
     call.for_platform = for_platform  # type: ignore[attr-defined]  # for ahead-of-time use
