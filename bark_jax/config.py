@@ -18,7 +18,7 @@ from bark_jax.numbers import as_whole, is_finite, is_whole, plain, shown
 from bark_jax.schema import Between, Few, Id, Rate, Size, check_fields
 
 DTYPES = ("float32", "bfloat16")  # number formats that a user may choose
-WEIGHTS = (*DTYPES, "int8")  # those of the matrices of linear layers
+WEIGHTS = (*DTYPES, "int8")  # those of the matrices of the transformers
 
 FRACTION = re.compile(r"\d{1,20}(\.\d{1,20}|/\d{1,20})?", re.ASCII)
 T = TypeVar("T")

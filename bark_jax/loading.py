@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from bark_jax import checkpoint
 from bark_jax.config import STAGES, TRANSFORMERS, weights_by_stage
 from bark_jax.kernels.native import why_missing
-from bark_jax.quantization import quantize
+from bark_jax.quantization import quantized
 from bark_jax.runtime.execution import DTypes, Execution
 from bark_jax.runtime.forks import check_not_forked
 from bark_jax.runtime.notices import warn
@@ -48,13 +48,18 @@ def load(
     def params_of(stage: str) -> StageParams:
         # The codec costs little, and rounding in it is audible.
         dtype = "float32" if stage == "codec" else execution.dtypes.params
-        is_int8 = stored.get(stage) == "int8"
         read = functools.partial(
-            checkpoint.load_stage, model.folders[stage], stage, dtype, place, check_hashes, is_int8
+            checkpoint.load_stage,
+            model.folders[stage],
+            stage,
+            dtype,
+            place,
+            check_hashes,
+            may_be_int8=stored.get(stage) == "int8",
         )
-        if stage not in formats or is_int8:
-            return StageParams(read, offload)
-        return StageParams(lambda: quantize(read(), formats[stage]), offload)
+        if stage in formats:
+            read = functools.partial(read, change=functools.partial(quantized, to=formats[stage]))
+        return StageParams(read, offload)
 
     params = {stage: params_of(stage) for stage in STAGES}
     made_by = {

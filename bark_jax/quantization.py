@@ -1,45 +1,69 @@
-"""The matrices of a transformer in fewer bytes: int8 with a scale per output, or bfloat16.
+"""The matrices of a transformer in fewer bytes: int8 with a scale per row, or bfloat16.
 
-Decoding reads all weights for every token, so fewer bytes are less time and less memory. Only the
-matrices of linear layers change (the head of a causal model included): embeddings, and with them
-the tied heads of the fine model, LayerNorms, biases and the codec stay as they are.
+Decoding reads the matrices of all linear layers (the head of a causal model included) for every
+token, so fewer bytes are less time and less memory. Of embeddings it reads a row, but their tables
+fill memory: that of the text stage is more than half of its parameters. LayerNorms, biases and the
+codec stay as they are.
 """
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bark_jax.params import Params, flatten, unflatten
 
-LINEAR = re.compile(r"(.*\.(c_attn|c_proj|c_fc)|lm_head)\.weight")
+MATRIX = re.compile(r"(.*\.(c_attn|c_proj|c_fc)|lm_head|wtes?(\.\d+)?|wpe)\.weight")
+AT_ONCE = 32 << 20  # bytes of a matrix
 MOST = 127  # of an int8 weight; -128 is left out, so that zero is in the middle
+
+Array = jax.Array | np.ndarray
 
 
 def quantize(params: Params, weights: str) -> Params:
-    """The parameters of a transformer with the matrices of its linear layers in another format.
+    """The parameters of a transformer with its matrices in another format.
 
     Args:
-      params: as checkpoints have them, in floats. A matrix is let go of as soon as it has been
-        changed, so that where nobody else holds them, they are never in memory twice.
-      weights: "float32", "bfloat16" or "int8". An int8 matrix (O, I) gets a `scale` (O,) beside
-        it, float32: its values are `weight * scale[:, None]`, each within half a scale of what it
-        was.
+      params: as checkpoints have them.
+      weights: see `quantized`.
     """
-    flat = flatten(params)
-    del params
-    for name in [name for name in flat if LINEAR.fullmatch(name)]:
-        weight_OI = flat.pop(name)
-        if weights == "int8":
-            flat[name], flat[name.removesuffix("weight") + "scale"] = _to_int8(weight_OI)
-        else:
-            flat[name] = weight_OI.astype(weights)
-    return unflatten(flat)
+    changed: dict[str, Array] = {}
+    for name, array in flatten(params).items():
+        changed |= quantized(name, array, weights)
+    return unflatten(changed)
+
+
+def quantized(name: str, array: Array, to: str) -> dict[str, Array]:
+    """What a parameter is in another format, by dotted name; itself if it is no matrix.
+
+    Args:
+      to: "float32", "bfloat16" or "int8". An int8 matrix (R, C) gets a `scale` (R,) beside it,
+        float32: its values are `weight * scale[:, None]`, each within half a scale of what it was.
+        A matrix that is int8 already stays as it is.
+    """
+    if not MATRIX.fullmatch(name) or array.dtype == jnp.int8:
+        return {name: array}
+    if to == "int8":
+        weight_RC, scale_R = _by_rows(_to_int8, array)
+        return {name: weight_RC, name.removesuffix("weight") + "scale": scale_R}
+    return {name: _by_rows(lambda weight_RC: jnp.asarray(weight_RC, to), array)}
+
+
+def _by_rows(change: Callable[[Array], Any], matrix_RC: Array) -> Any:
+    """`change` of some rows at a time, which copies no more than them."""
+    n = max(1, AT_ONCE // (matrix_RC.shape[1] * matrix_RC.dtype.itemsize))
+    parts = [
+        jax.block_until_ready(change(matrix_RC[i : i + n])) for i in range(0, len(matrix_RC), n)
+    ]
+    return parts[0] if len(parts) == 1 else jax.tree.map(lambda *z: jnp.concatenate(z), *parts)
 
 
 @jax.jit
-def _to_int8(weight_OI: jax.Array) -> tuple[jax.Array, jax.Array]:
-    weight_OI = weight_OI.astype(jnp.float32)
-    scale_O = jnp.abs(weight_OI).max(1) / MOST
-    scale_O = jnp.where(scale_O == 0, 1.0, scale_O)
-    return jnp.round(weight_OI / scale_O[:, None]).astype(jnp.int8), scale_O
+def _to_int8(weight_RC: jax.Array) -> tuple[jax.Array, jax.Array]:
+    weight_RC = weight_RC.astype(jnp.float32)
+    scale_R = jnp.abs(weight_RC).max(1) / MOST
+    scale_R = jnp.where(scale_R == 0, 1.0, scale_R)
+    return jnp.round(weight_RC / scale_R[:, None]).astype(jnp.int8), scale_R

@@ -1,5 +1,6 @@
 """A model directory with the transformers' matrices in fewer bytes, once and for all."""
 
+import functools
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from bark_jax import checkpoint
 from bark_jax.config import STAGES, weights_by_stage
 from bark_jax.conversion.directory import complete_directory
-from bark_jax.quantization import quantize
+from bark_jax.quantization import quantized
 from bark_jax.runtime.progress import tqdm_bar
 
 
@@ -51,9 +52,11 @@ def quantize_model(
         )
         for stage in stages:
             bar.set_description(stage)
-            params = checkpoint.load_stage(model, stage)
+            read = functools.partial(checkpoint.load_stage, model, stage)
             if stage in formats:
-                params = quantize(params, formats[stage])
-            checkpoint.save_stage(made, stage, params)
+                read = functools.partial(
+                    read, change=functools.partial(quantized, to=formats[stage])
+                )
+            checkpoint.save_stage(made, stage, read())
             bar.update()
         checkpoint.save_config(made, config, {**source, "weights": formats})

@@ -9,7 +9,7 @@ from flax import nnx
 
 from bark_jax.config import FineGPTConfig
 from bark_jax.models.forward import Seen, Watch, run_blocks
-from bark_jax.models.layers import Block, Embedding, LayerNorm, Tap, untouched
+from bark_jax.models.layers import Block, Embedding, LayerNorm, Tap, scaled, untouched
 from bark_jax.runtime.execution import Execution
 
 
@@ -80,4 +80,6 @@ class FineGPT(nnx.Module):
         """Logits (…, count) of the first `count` codes of `codebook` (traced int), float32."""
         # select_n, because XLA kept a copy of all tables when they were stacked and indexed
         tables = (table.weight[...][:count] for table in self.wtes)
-        return self.execution.linear(x, jax.lax.select_n(codebook, *tables))
+        y = self.execution.linear(x, jax.lax.select_n(codebook, *tables))
+        scales = [table.scale[...][:count] for table in self.wtes if table.scale is not None]
+        return scaled(y, jax.lax.select_n(codebook, *scales) if scales else None)

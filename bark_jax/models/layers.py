@@ -41,20 +41,29 @@ def _last_axis(vector: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.expand_dims(vector.astype(jnp.float32), tuple(range(x.ndim - 1)))
 
 
+def scaled(y: jax.Array, scale_O: jax.Array | None) -> jax.Array:
+    """What a matrix of int8 gives, times the scale of each output; without scales, as it is."""
+    return y if scale_O is None else y * _last_axis(scale_O, y)
+
+
+def _matrix(
+    rows: int, columns: int, execution: Execution, rngs: nnx.Rngs
+) -> tuple[nnx.Param, nnx.Param | None]:
+    """A matrix in the execution's format of weights, and what each row of int8 is multiplied by."""
+    dtypes, draw = execution.dtypes, nnx.initializers.normal(0.02)
+    if dtypes.weights == "int8":  # made by `quantization`, not drawn
+        weight = jnp.zeros((rows, columns), jnp.int8)
+        return nnx.Param(weight), nnx.Param(jnp.ones(rows, jnp.float32))
+    return nnx.Param(draw(rngs.params(), (rows, columns), dtypes.weights or dtypes.params)), None
+
+
 class Linear(nnx.Module):
     def __init__(
         self, n_in: int, n_out: int, bias: bool, execution: Execution, *, rngs: nnx.Rngs
     ) -> None:
-        init, dtypes = nnx.initializers.normal(0.02), execution.dtypes
-        is_int8 = dtypes.weights == "int8"  # then made by `quantization`, not drawn
         self.execution = execution
-        self.weight = nnx.Param(
-            jnp.zeros((n_out, n_in), jnp.int8)
-            if is_int8
-            else init(rngs.params(), (n_out, n_in), dtypes.weights or dtypes.params)
-        )
-        self.scale = nnx.Param(jnp.ones(n_out, jnp.float32)) if is_int8 else None
-        self.bias = nnx.Param(jnp.zeros(n_out, dtypes.params)) if bias else None
+        self.weight, self.scale = _matrix(n_out, n_in, execution, rngs)
+        self.bias = nnx.Param(jnp.zeros(n_out, execution.dtypes.params)) if bias else None
 
     def __call__(
         self, x: jax.Array, first: jax.Array | int = 0, count: int | None = None
@@ -65,18 +74,18 @@ class Linear(nnx.Module):
             return z_O if count is None else jax.lax.dynamic_slice_in_dim(z_O, first, count)
 
         y = self.execution.linear(x, part(self.weight[...]))
-        if self.scale is not None:
-            y = y * _last_axis(part(self.scale[...]), y)
+        y = scaled(y, None if self.scale is None else part(self.scale[...]))
         return y if self.bias is None else y + _last_axis(part(self.bias[...]), y)
 
 
 class Embedding(nnx.Module):
     def __init__(self, n_rows: int, width: int, execution: Execution, *, rngs: nnx.Rngs) -> None:
-        init = nnx.initializers.normal(0.02)
-        self.weight = nnx.Param(init(rngs.params(), (n_rows, width), execution.dtypes.params))
+        self.weight, self.scale = _matrix(n_rows, width, execution, rngs)
 
     def __call__(self, ids: jax.Array) -> jax.Array:
-        return self.weight[...][ids].astype(jnp.float32)
+        """Rows (…, D), float32: only those of the ids are widened, never the table."""
+        rows = self.weight[...][ids].astype(jnp.float32)
+        return rows if self.scale is None else rows * self.scale[...][ids][..., None]
 
 
 class LayerNorm(nnx.Module):

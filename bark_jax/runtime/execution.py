@@ -26,7 +26,7 @@ class DTypes:
 
     Attributes:
       params: of parameters at rest.
-      weights: of the matrices of linear layers at rest, "int8" as well; None: as `params`.
+      weights: of the matrices of the transformers at rest, "int8" as well; None: as `params`.
       compute: of the inputs of matrix products; results are float32.
       cache: of keys and values.
     """
@@ -99,7 +99,7 @@ class Execution:
         return cls(dtypes=dtypes, platform=found, formulation=formulation)
 
     def with_weights(self, weights: str | None) -> "Execution":
-        """The same, with the matrices of linear layers in another format; None changes nothing.
+        """The same, with the matrices in another format; None changes nothing.
 
         Beside int8 weights the kernels for CPUs keep keys and values in bfloat16: a step of eight
         rows takes 0.7 of the time, and distributions change less than by the weights.
