@@ -32,6 +32,7 @@ FORMAT = "bark_jax/1"
 CONFIG_FILE = "config.json"
 SAMPLING_FILE = "sampling.json"
 COMMIT_FILE = "commit_success.txt"  # of Orbax, which looks only whether it is there
+PIECE = 32 << 20  # most bytes of an array that are stored together
 
 
 @logging_left_alone()
@@ -50,6 +51,8 @@ def save_stage(directory: str | Path, stage: str, params: Params) -> None:
     context = ocp.Context()
     context.memory_options.deepcopy_host_arrays = False
     context.array_options.saving.use_compression = False
+    # An array in one piece is twice in memory while it is read.
+    context.array_options.saving.storage_options.chunk_byte_size = PIECE
     path = Path(directory).resolve() / stage
     with context:
         ocp.save(str(path), params)
