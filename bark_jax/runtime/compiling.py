@@ -22,7 +22,7 @@ from bark_jax.runtime.platforms import Options, Platform
 
 CACHE_SWITCH = "BARK_JAX_COMPILE_CACHE"  # environment variable; "off" switches the cache off
 _NOTICE_AFTER_S = 2.0
-_thread = threading.local()  # .rehearses: see `rehearsal`
+_thread = threading.local()  # .is_over: see `rehearsal`
 
 
 def jit(
@@ -65,6 +65,8 @@ def jit(
         is_single_row = n_rows is not None and n_rows(*args, **kwargs) == 1
         kwargs |= {"execution": execution}
         signature = _signature((args, kwargs, is_single_row))
+        if _rehearses() and _thread.is_over.is_set():
+            raise RuntimeError("the rehearsal is over")
         if signature in programs:
             return _run(programs[signature], args, kwargs)
         stage = function.__module__.rpartition(".")[-1]
@@ -125,21 +127,21 @@ def can_rehearse() -> bool:
 
 
 @contextlib.contextmanager
-def rehearsal() -> Iterator[None]:
+def rehearsal(is_over: threading.Event) -> Iterator[None]:
     """In the block, and in this thread, programs are made and kept but not run: zeros come of them.
 
     Raises:
-      RuntimeError: from a program that cannot be kept.
+      RuntimeError: from a program that cannot be kept, and from any once `is_over` is set.
     """
-    _thread.rehearses = True
+    _thread.is_over = is_over
     try:
         yield
     finally:
-        _thread.rehearses = False
+        _thread.is_over = None
 
 
 def _rehearses() -> bool:
-    return getattr(_thread, "rehearses", False)
+    return getattr(_thread, "is_over", None) is not None
 
 
 def _run(program: Callable[..., Any], args: Any, kwargs: Any) -> Any:

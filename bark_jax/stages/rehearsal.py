@@ -35,19 +35,21 @@ def rehearsing(runner: StageRunner, batch: Batch) -> Iterator[None]:
         yield
         return
     _rehearsed.add(asked)
-    beside = threading.Thread(target=_rehearse, args=(runner, batch))
+    is_over = threading.Event()
+    beside = threading.Thread(target=_rehearse, args=(runner, batch, is_over))
     beside.start()
     try:
         yield
     finally:
+        is_over.set()
         beside.join()
 
 
-def _rehearse(runner: StageRunner, batch: Batch) -> None:
+def _rehearse(runner: StageRunner, batch: Batch, is_over: threading.Event) -> None:
     unwatched = dataclasses.replace(batch, watch=None)
     semantic = [np.zeros(SEMANTIC_TOKENS, np.int32)] * batch.n_rows
     # whatever is wrong here will be wrong in the stage itself, and is reported there
-    with rehearsal(), contextlib.suppress(Exception):
+    with rehearsal(is_over), contextlib.suppress(Exception):
         with runner.params["semantic"].on_device():
             pass  # what the semantic stage waits for is read first
         runner.decode(runner.fine(runner.coarse(semantic, unwatched), unwatched))

@@ -273,7 +273,8 @@ def test_what_jax_has_from_its_own_cache_is_never_kept(cache_home, monkeypatch):
 
 
 REHEARSED = """
-import threading
+import functools, threading
+from typing import NamedTuple
 import jax, numpy as np
 from bark_jax.runtime import compiling, stored_programs
 from bark_jax.runtime.execution import Execution
@@ -282,9 +283,12 @@ ran, looked_up = [], []
 load = stored_programs.load
 stored_programs.load = lambda path: looked_up.append(path) or load(path)
 
-def double(x, execution):
+class Theirs(NamedTuple):
+    x: np.ndarray
+
+def double(theirs, execution):
     jax.debug.callback(ran.append, 0)
-    return {"twice": x + x}
+    return theirs.x + theirs.x
 
 def triple(x, execution):
     return x + x + x
@@ -297,7 +301,7 @@ triple = compiling.jit(triple)
 here = {"x": np.ones(3, np.float32), "execution": Execution.on("cpu")}
 
 def rehearse():
-    with compiling.rehearsal():
+    with compiling.rehearsal(threading.Event()):
         made = triple(**here)
     assert isinstance(made, np.ndarray) and made.tolist() == [0, 0, 0]
     assert triple(**here).tolist() == [3, 3, 3]  # after it
@@ -311,15 +315,22 @@ for thread in threads:
 assert len(looked_up) == 1
 
 # a program that cannot be kept is not rehearsed
-double = compiling.jit(double)
-with compiling.rehearsal():
+double = functools.partial(compiling.jit(double), Theirs(here["x"]), execution=here["execution"])
+is_over = threading.Event()
+with compiling.rehearsal(is_over):
     try:
-        double(**here)
+        double()
+        print("rehearsed")
+    except RuntimeError as error:
+        print(error)
+    is_over.set()
+    try:
+        triple(**here)
         print("rehearsed")
     except RuntimeError as error:
         print(error)
 assert not ran
-assert double(**here)["twice"].tolist() == [2, 2, 2]
+assert double().tolist() == [2, 2, 2]
 """
 
 
@@ -330,6 +341,8 @@ def test_a_rehearsed_program_is_made_once_and_not_run(cache_home, monkeypatch):
     done = subprocess.run([sys.executable, "-c", REHEARSED], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("Compiling jit(triple)") == 1
+    told = ["only what is kept can be rehearsed", "the rehearsal is over"]
+    assert done.stdout.splitlines() == told
 
 
 def test_programs_with_classes_of_others_are_not_kept(tmp_path, monkeypatch):

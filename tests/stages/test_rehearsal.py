@@ -20,7 +20,9 @@ def possible(monkeypatch):
 
 def test_once_for_a_model_and_a_number_of_rows(possible, monkeypatch):
     asked = []
-    monkeypatch.setattr(rehearsal, "_rehearse", lambda runner, batch: asked.append(batch.n_rows))
+    monkeypatch.setattr(
+        rehearsal, "_rehearse", lambda runner, batch, is_over: asked.append(batch.n_rows)
+    )
     bark = tiny.make_bark()
     for text in ("hello", "good morning", ["hello", "hello"]):
         bark.generate(text)
