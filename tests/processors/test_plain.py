@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bark_jax.processors import Ban, Bias, Force, MinP, TopK
-from bark_jax.sampling_config import Chain, SamplingConfig
+from bark_jax.sampling_config import BARK, Chain, SamplingConfig
 
 
 @flax.struct.dataclass
@@ -77,7 +77,8 @@ def test_what_is_no_processor_is_named(value, message):
 
 def rows(value, n_rows: int) -> list[tuple[object, ...]]:
     sampling = SamplingConfig.of({"semantic": {"processors": value}})
-    return [chain.processors for chain in sampling.per_row(n_rows)["semantic"]["processors"]]
+    chains = sampling.over(BARK).per_row(n_rows)["semantic"]["processors"]
+    return [chain.processors for chain in chains]
 
 
 def test_one_list_is_for_all_rows_and_a_list_of_lists_is_one_per_row():
