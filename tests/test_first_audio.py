@@ -52,7 +52,7 @@ def test_later_stages_are_compiled_beside_the_first(spoken):
     mains = {name for thread, name in made if thread == "MainThread"}
     beside = {name for thread, name in made if thread != "MainThread"}
     assert mains >= {"jit(_begin_fn)", "jit(_continue_fn)"}
-    assert "jit(_begin_fn)" in beside  # the coarse stage's: later ones may come too late to be needed
+    assert "jit(_begin_fn)" in beside  # of the coarse stage: later ones may come late
 
 
 def test_what_generating_needs_not_is_not_imported(spoken):
