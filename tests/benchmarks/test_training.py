@@ -29,7 +29,7 @@ def test_a_table_has_a_line_per_stage():
 
 @pytest.mark.expensive
 def test_a_step_is_measured_beside_the_machine():
-    result = run(TrainingSettings(size="tiny", stages=("fine",), repeats=1))
+    result = run(TrainingSettings(size="tiny", stages=("fine",), rows=2, repeats=1))
     measured = result["stages"]["fine"]
     expected = measured["flops"] / measured["step_s"] / result["peak_flops_per_s"]
     assert measured["share_of_peak"] == pytest.approx(expected)
