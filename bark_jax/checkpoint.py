@@ -22,7 +22,7 @@ from bark_jax.params import Params, unflatten
 from bark_jax.runtime.files import read_json, replacing, write_json
 from bark_jax.runtime.hashes import HASHES_FILE, find_damage, has_hashes, write_hashes
 from bark_jax.runtime.host_memory import large_buffers_returned
-from bark_jax.runtime.notices import logging_left_alone
+from bark_jax.runtime.notices import first_line, logging_left_alone
 from bark_jax.sampling_config import SamplingConfig
 
 if TYPE_CHECKING:  # reading a config needs no JAX
@@ -205,7 +205,7 @@ def load_stage(
                     raise ValueError("its weights are int8, which is for generating alone")
                 params = unflatten(read_arrays(arrays, dtype_of, sharding_of, change))
         except Exception as error:
-            problem = (str(error).split("\n")[0] or type(error).__name__)[:200]
+            problem = first_line(error)[:200]
         if damage and (files := damage.result()):
             raise ValueError(
                 f"{where} is damaged: {', '.join(files)} {'is' if len(files) == 1 else 'are'} "

@@ -10,6 +10,8 @@ import logging
 import sys
 from typing import Any
 
+from bark_jax.runtime.notices import first_line
+
 ORBAX = "orbax"  # in the path of its code
 
 
@@ -43,4 +45,4 @@ def root_of(error: BaseException) -> str:
     """The first line of what began a chain of errors, in at most 200 characters."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).strip().split("\n")[0] or type(error).__name__)[:200]
+    return first_line(error)[:200]

@@ -1,4 +1,4 @@
-"""Warnings to the user: through `warnings`, and in the log where a program keeps one."""
+"""What the user is told: errors in one line; warnings, and in the log where a program keeps one."""
 
 import contextlib
 import contextvars
@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from types import FrameType
 
 _is_said = contextvars.ContextVar("_is_said", default=False)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its kind, if it says nothing."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 def warn(message: str) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub import constants, errors
 
+from bark_jax.runtime.notices import first_line
+
 SILENT_S = 60  # for which an answer of the hub, or none, is believed
 
 
@@ -96,9 +98,9 @@ class HubRepo:
                     "run once without local_files_only, --offline and HF_HUB_OFFLINE"
                 )
             error = error.__cause__ if isinstance(error.__cause__, Exception) else error
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
         return ModelNotFoundError(
-            f"{filename} of {at} can't be downloaded from {constants.ENDPOINT}: {reason}; "
+            f"{filename} of {at} can't be downloaded from {constants.ENDPOINT}: "
+            f"{first_line(error)}; "
             "run again when that is put right, complete files are kept"
         )
 
