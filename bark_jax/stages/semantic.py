@@ -80,7 +80,7 @@ class State:
     seen: Seen = flax.struct.field(default_factory=dict)  # of each draw, (B, N + 1, …)
 
     def is_done(self, ending: Ending) -> jax.Array:
-        return self.is_eos_B | (self.length_B >= ending.max_tokens_B)
+        return _is_done(self.is_eos_B, self.length_B, ending)
 
 
 def generate_semantic(
@@ -133,7 +133,11 @@ def generate_semantic(
 
 def rows_done(state: State, ending: Ending) -> np.ndarray:
     """Which rows have ended (B,), on the host."""
-    return fetch(state.is_eos_B) | (fetch(state.length_B) >= ending.max_tokens_B)
+    return _is_done(fetch(state.is_eos_B), fetch(state.length_B), ending)
+
+
+def _is_done(is_eos_B: Any, length_B: Any, ending: Ending) -> Any:
+    return is_eos_B | (length_B >= ending.max_tokens_B)
 
 
 def end_rows(state: State, rows: Collection[int]) -> State:
