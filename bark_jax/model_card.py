@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bark_jax.checkpoint import load_sampling
-from bark_jax.config import BarkConfig
+from bark_jax.config import TRANSFORMERS, BarkConfig, GPTConfig
 from bark_jax.runtime.files import replacing
 from bark_jax.sampling_config import SamplingConfig
 
@@ -73,11 +73,7 @@ def card(
 ) -> str:
     """The text of a model card; `own` are the model's own sampling values."""
     tokens, codec = config.tokens, config.codec
-    sizes = {
-        stage: f"{gpt.n_layer} layers of width {gpt.n_embd}, {gpt.n_head} heads"
-        for stage, gpt in (("semantic", config.semantic), ("coarse", config.coarse))
-    }
-    fine = config.fine
+    sizes = {stage: size_of(getattr(config, stage)) for stage in TRANSFORMERS}
     untrained = source.get("untrained_stages", ())
     return TEMPLATE.format(
         mark=MARK,
@@ -90,7 +86,6 @@ def card(
         sampling=_drawn_with(own),
         voice=f" --voice {voices[0]}" if voices else "",
         **sizes,
-        fine=f"{fine.n_layer} layers of width {fine.n_embd}, {fine.n_head} heads",
         codec=(
             f"{codec.kind.replace('_', '-')}, {codec.n_codebooks} codebooks of "
             f"{codec.codebook_size} codes, {float(codec.frame_rate_hz):g} frames a second"
@@ -100,6 +95,11 @@ def card(
         voices=f"Voices: {', '.join(voices)}.\n" if voices else "It has no voices of its own.\n",
         origin="\n".join(_origin(source)) or "Not known.",
     )
+
+
+def size_of(gpt: GPTConfig) -> str:
+    """A transformer's size in words."""
+    return f"{gpt.n_layer} layers of width {gpt.n_embd}, {gpt.n_head} heads"
 
 
 def _drawn_with(own: SamplingConfig) -> str:

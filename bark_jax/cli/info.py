@@ -3,16 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bark_jax.audio_files import FORMATS, read_metadata
 from bark_jax.cli.arguments import PROG, Parser, file_path
 from bark_jax.config import TRANSFORMERS
+from bark_jax.model_card import size_of
 from bark_jax.programs.errors import not_installed
 from bark_jax.sampling_config import recorded
-
-if TYPE_CHECKING:
-    from bark_jax.sources.description import Description
 
 INNER = "  "
 
@@ -84,16 +82,11 @@ def facts_of_model(source: str) -> dict[str, Any]:
         "model": source,
         "folder": str(model.folders["semantic"]),
         "sample_rate": model.config.sample_rate,
-        "sizes": {stage: _size(model, stage) for stage in TRANSFORMERS},
+        "sizes": {stage: size_of(getattr(model.config, stage)) for stage in TRANSFORMERS},
         "voices": ", ".join(model.voices.names()),
         "sampling": recorded(model.sampling.plain()),
         "sampling_of_its_own": {s: v for s, v in model.own_sampling.plain().items() if v},
     }
-
-
-def _size(model: "Description", stage: str) -> str:
-    gpt = getattr(model.config, stage)
-    return f"{gpt.n_layer} layers of width {gpt.n_embd}, {gpt.n_head} heads"
 
 
 def pieces_of(path: Path) -> dict[str, Any]:
