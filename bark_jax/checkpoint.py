@@ -9,6 +9,7 @@ sampling.json                      the model's own sampling values, if it has so
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -133,6 +134,17 @@ def load_sampling(directory: str | Path) -> SamplingConfig:
         return _own_sampling(content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def copy_sampling(source: str | Path, made: str | Path) -> None:
+    """The file of a model's own values, checked, beside another model's; nothing without one.
+
+    Raises:
+      ValueError: as in `load_sampling`.
+    """
+    if (own := Path(source) / SAMPLING_FILE).is_file():
+        load_sampling(source)
+        shutil.copy(own, made)
 
 
 @logging_left_alone()

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shutil
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -75,9 +74,7 @@ def convert(
         if errors:
             raise ValueError(f"{source} makes no model: {listed(errors)}")
         _write_tokenizer(opened, made / "tokenizer")
-        if (own := source / checkpoint.SAMPLING_FILE).is_file():
-            checkpoint.load_sampling(source)
-            shutil.copy(own, made / own.name)
+        checkpoint.copy_sampling(source, made)
         record = {"format": opened.dialect, "sha256": hashes, "stages": dict(opened.details)}
         write_card(made, opened.config, record)
         checkpoint.save_config(made, opened.config, record)

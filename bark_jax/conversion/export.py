@@ -70,8 +70,7 @@ def export(
                 shutil.copytree(model / "voices", made / "voices")
         else:
             write_huggingface(made, config, vocab, find_voices(model), read, sampling.over(BARK))
-        if (own := model / checkpoint.SAMPLING_FILE).is_file():  # which `convert` reads again
-            shutil.copy(own, made / own.name)
+        checkpoint.copy_sampling(model, made)  # which `convert` reads again
 
 
 def _check_has_place(config: BarkConfig, tokenizer: Tokenizer, format: str) -> None:
