@@ -14,26 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bark_jax.params import Params, flatten, unflatten
-
 MATRIX = re.compile(r"(.*\.(c_attn|c_proj|c_fc)|lm_head|wtes?(\.\d+)?|wpe)\.weight")
 AT_ONCE = 32 << 20  # bytes of a matrix
 MOST = 127  # of an int8 weight; -128 is left out, so that zero is in the middle
 
 Array = jax.Array | np.ndarray
-
-
-def quantize(params: Params, weights: str) -> Params:
-    """The parameters of a transformer with its matrices in another format.
-
-    Args:
-      params: as checkpoints have them.
-      weights: see `quantized`.
-    """
-    changed: dict[str, Array] = {}
-    for name, array in flatten(params).items():
-        changed |= quantized(name, array, weights)
-    return unflatten(changed)
 
 
 def quantized(name: str, array: Array, to: str) -> dict[str, Array]:

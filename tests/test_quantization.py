@@ -24,12 +24,18 @@ from bark_jax.models.gpt import GPT
 from bark_jax.models.layers import Embedding
 from bark_jax.params import flatten, unflatten
 from bark_jax.pipeline import Bark
-from bark_jax.quantization import MATRIX, quantize, quantized
+from bark_jax.quantization import MATRIX, quantized
 from bark_jax.sources.resolve import resolve_model
 from benchmarks.work import model_config
 from tests import tiny
 
 MODELS = {"semantic": GPT, "coarse": GPT, "fine": FineGPT}
+
+
+def quantize(params, weights):
+    """The parameters of a stage as reading them in a format gives them."""
+    changed = [quantized(name, array, weights) for name, array in flatten(params).items()]
+    return unflatten({name: array for each in changed for name, array in each.items()})
 
 
 @pytest.mark.parametrize("stage", TRANSFORMERS)
