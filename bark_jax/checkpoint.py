@@ -7,6 +7,7 @@ voices/NAME.npz                    history prompts; NAME may hold one slash
 sampling.json                      the model's own sampling values, if it has some
 """
 
+import functools
 import hashlib
 import json
 import shutil
@@ -174,7 +175,7 @@ def load_stage(
     sharding_of: Callable[[str], "jax.sharding.Sharding"] | None = None,
     check_hashes: bool = True,
     may_be_int8: bool = False,
-    change: Callable[[str, Any], Mapping[str, Any]] | None = None,
+    weights: str | None = None,
 ) -> Params:
     """Reads the parameters of one stage as jax arrays.
 
@@ -185,8 +186,8 @@ def load_stage(
       check_hashes: compare the files with their hashes while they are read. A stage that was
         written without hashes is read all the same.
       may_be_int8: the caller knows what to do with weights in int8.
-      change: gives what is kept in place of a parameter, by dotted names, from its own name and
-        array; called as soon as that is read, so that few are in memory as they were.
+      weights: the format of a transformer's matrices, see `quantization.quantized`; each is
+        changed as soon as it is read, so that few are in memory as they were. None: as stored.
     Raises:
       FileNotFoundError: the stage is not there.
       ValueError: an unknown stage, the checkpoint is damaged or incomplete (names the files), or
@@ -194,6 +195,7 @@ def load_stage(
     """
     import jax.numpy as jnp
 
+    from bark_jax.quantization import quantized
     from bark_jax.runtime.stored_arrays import open_arrays, read_arrays
 
     if stage not in STAGES:
@@ -206,6 +208,7 @@ def load_stage(
         is_float = jnp.issubdtype(stored, jnp.floating) and not name.endswith(".scale")
         return stored if dtype is None or not is_float else jnp.dtype(dtype)
 
+    change = None if weights is None else functools.partial(quantized, to=weights)
     where, problem = f"the {stage!r} stage of {directory}", None
     with ThreadPoolExecutor(1) as beside:
         damage = beside.submit(find_damage, path) if check_hashes else None

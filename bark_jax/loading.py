@@ -9,7 +9,6 @@ from jax.sharding import Mesh
 from bark_jax import checkpoint
 from bark_jax.config import STAGES, TRANSFORMERS, weights_by_stage
 from bark_jax.kernels.native import why_missing
-from bark_jax.quantization import quantized
 from bark_jax.runtime.execution import DTypes, Execution
 from bark_jax.runtime.forks import check_not_forked
 from bark_jax.runtime.notices import warn
@@ -56,9 +55,8 @@ def load(
             place,
             check_hashes,
             may_be_int8=stored.get(stage) == "int8",
+            weights=formats.get(stage),
         )
-        if stage in formats:
-            read = functools.partial(read, change=functools.partial(quantized, to=formats[stage]))
         return StageParams(read, offload)
 
     params = {stage: params_of(stage) for stage in STAGES}

@@ -1,6 +1,5 @@
 """A model directory with the transformers' matrices in fewer bytes, once and for all."""
 
-import functools
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 from bark_jax import checkpoint
 from bark_jax.config import STAGES, weights_by_stage
 from bark_jax.conversion.directory import complete_directory
-from bark_jax.quantization import quantized
 from bark_jax.runtime.progress import tqdm_bar
 
 
@@ -52,11 +50,7 @@ def quantize_model(
         )
         for stage in stages:
             bar.set_description(stage)
-            read = functools.partial(checkpoint.load_stage, model, stage)
-            if stage in formats:
-                read = functools.partial(
-                    read, change=functools.partial(quantized, to=formats[stage])
-                )
-            checkpoint.save_stage(made, stage, read())
+            params = checkpoint.load_stage(model, stage, weights=formats.get(stage))
+            checkpoint.save_stage(made, stage, params)
             bar.update()
         checkpoint.save_config(made, config, {**source, "weights": formats})
