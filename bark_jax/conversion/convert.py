@@ -59,22 +59,22 @@ def convert(
     with complete_directory(
         out, source=source, overwrite=overwrite, is_ours=checkpoint.is_model
     ) as made:
+        # what is small comes first: its faults need not wait for gigabytes
+        checkpoint.copy_sampling(source, made)
+        _write_tokenizer(opened, made / "tokenizer")
+        errors = [*_write_voices(opened, made / "voices"), *opened.errors]
         n_bytes = sum(path.stat().st_size for path in opened.files)
         with tqdm_bar(
             total=2 * n_bytes, unit="B", unit_scale=True, disable=None if progress else True
         ) as bar:
             hashes = {path.name: _hash(path, bar) for path in opened.files}
             _check_hashes(hashes, check_hashes)
-            errors = list(opened.errors)
             for stage in (stage for stage in STAGES if stage in stages):
                 bar.set_description(stage)
                 errors += _write_stage(opened, stage, made, is_valid=not errors)
                 bar.update(n_bytes // len(stages))
-        errors += _write_voices(opened, made / "voices")
         if errors:
             raise ValueError(f"{source} makes no model: {listed(errors)}")
-        _write_tokenizer(opened, made / "tokenizer")
-        checkpoint.copy_sampling(source, made)
         record = {"format": opened.dialect, "sha256": hashes, "stages": dict(opened.details)}
         write_card(made, opened.config, record)
         checkpoint.save_config(made, opened.config, record)

@@ -72,6 +72,27 @@ def test_values_of_other_programs_are_not_taken_over(model, tmp_path):
     assert load_sampling(tmp_path / "back") == SamplingConfig()
 
 
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("sampling.json", '{"coarse": {"top_p": 2}}', r"sampling\.json: .*top_p=2 is not allowed"),
+        ("vocab.txt", "no such\npieces\n", r"vocab\.txt is not a WordPiece vocabulary"),
+    ],
+)
+def test_faults_of_small_files_do_not_wait_for_the_weights(model, tmp_path, name, content, message):
+    pytest.importorskip("safetensors")
+    export(model, tmp_path / "there", format="hf", progress=False)
+    weights = tmp_path / "there" / "model.safetensors"
+    header, kept = weights.read_bytes().split(b"layernorm_final", 1)
+    weights.write_bytes(header + b"layernorm_other" + kept)
+    with pytest.raises(ValueError, match="makes no model"):
+        convert(tmp_path / "there", tmp_path / "back", progress=False)
+    (tmp_path / "there" / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        convert(tmp_path / "there", tmp_path / "back", progress=False)
+    assert not (tmp_path / "back").exists()
+
+
 @pytest.mark.parametrize("format", ["suno", "hf"])
 def test_what_only_our_format_holds_is_refused(model, tmp_path, format):
     spelling = TextSettings(is_lower_case=True, spells_out=True)
