@@ -27,6 +27,7 @@ def infilling(
     text: Any,
     voice: Any,
     seed: Any,
+    edits: Any,
 ) -> dict[str, Any]:
     """Arguments of `Bark.generate` that draw the tokens of a span and force all others.
 
@@ -40,11 +41,24 @@ def infilling(
     arguments["seed"] = seeds if seed is None else rows_of("seed", plain(seed), len(made))
     starts = rows_of("start_s", plain(start_s), len(made))
     ends = rows_of("end_s", plain(end_s), len(made))
+    arguments["edits"] = _edits(made, edits)
     arguments["guidance"] = [recorded_guidance(row.settings) for row in made]
     arguments["sampling"] = SamplingConfig.of_rows(
         [_sampling(*row, layout) for row in zip(made, starts, ends, strict=True)]
     )
     return arguments
+
+
+def _edits(made: Sequence[Generation], edits: Any) -> Any:
+    """Those of a row have to be given again, for a generation keeps but their kinds."""
+    own = edits if isinstance(edits, list | tuple) else [edits] * len(made)
+    for row, given in zip(made, own, strict=False):  # `generate` compares their numbers
+        if given is None and "edits" in row.settings:
+            raise ValueError(
+                "edits=None, but the generation was made with edits of "
+                f"{', '.join(row.settings['edits'])}: want those, or {{}} for none"
+            )
+    return edits
 
 
 def _sampling(made: Generation, start_s: Any, end_s: Any, layout: TokenLayout) -> dict[str, Any]:

@@ -47,7 +47,7 @@ from bark_jax.stages.checks import (
     check_semantic,
 )
 from bark_jax.stages.guided import check_guidance
-from bark_jax.stages.own import OwnCodec, OwnStage, checked_stages
+from bark_jax.stages.own import OwnCodec, OwnStage, check_no_hooks, checked_stages
 from bark_jax.stages.runner import StageRunner
 from bark_jax.stages.stream import stream
 from bark_jax.streaming.audio_stream import AudioStream, pieces_of
@@ -134,8 +134,8 @@ class Bark:
         """The same model with stages of your own, see `bark_jax.stages.own.OwnStage`.
 
         Everything that generates uses them: `generate`, `stream`, long texts, sweeps, the stages by
-        themselves. They are told of no `guidance`, and `on_block` not of them. `score` and `encode`
-        still mean Bark's own.
+        themselves. They are told of no `guidance`, and `on_block` not of them; `edits` and `trace`
+        of them are refused. `score`, `trace` and `encode` still mean Bark's own.
 
         Raises:
           ValueError: a stage cannot be called; later, where one gives what a stage does not give.
@@ -770,6 +770,7 @@ class Bark:
         text: str | None = None,
         voice: Any = None,
         seed: int | None = None,
+        edits: Edits = None,
         progress: bool = False,
     ) -> Generation: ...
     @overload
@@ -782,6 +783,7 @@ class Bark:
         text: str | Sequence[str] | None = None,
         voice: Any = None,
         seed: int | Sequence[int] | None = None,
+        edits: Edits = None,
         progress: bool = False,
     ) -> list[Generation]: ...
     def infill(
@@ -793,6 +795,7 @@ class Bark:
         text: Any = None,
         voice: Any = None,
         seed: Any = None,
+        edits: Edits = None,
         progress: bool = False,
     ) -> Generation | list[Generation]:
         """Makes a part of a generation again and keeps the rest.
@@ -808,14 +811,18 @@ class Bark:
           text: of the part, in place of the generation's: the whole text, with what is kept.
           voice: as in `generate`; needed where the generation's has no name.
           seed: of the new tokens; None is the generation's plus 1.
+          edits: as in `generate`; a generation's own have to be given again, {} is for none.
           progress: as in `generate`.
         Raises:
-          ValueError: the part is empty or not inside the audio; as in `generate`.
+          ValueError: the part is empty or not inside the audio; a stage is not Bark's own, which
+            alone keeps tokens; as in `generate`.
         """
         is_list = isinstance(generation, list | tuple)
         made = list(generation) if is_list else [generation]
-        layout = self.config.tokens
-        arguments = infilling(made, start_s, end_s, layout, text=text, voice=voice, seed=seed)
+        if own := self.runner.own.keys() & set(TRANSFORMERS):
+            raise ValueError(f"infill keeps tokens of Bark's own stages, not of {sorted(own)}")
+        given = {"text": text, "voice": voice, "seed": seed, "edits": edits}
+        arguments = infilling(made, start_s, end_s, self.config.tokens, **given)
         rows = self.generate(**arguments, progress=progress)
         return rows if is_list else rows[0]
 
@@ -877,25 +884,37 @@ class Bark:
         hooked = {"edits": edits, "trace": trace}
         if generation is None:
             data, rows = rows_of_arrays(self.config.tokens, semantic, coarse, fine)
-            batch = self._batch(voice=voice, data=data, **arguments, **hooked)
+            batch = self._batch(voice=voice, data=data, is_drawn=False, **arguments, **hooked)
             return batch, rows * (batch.n_rows // len(rows)), batch.is_list
         arguments, rows = rows_of_generations(_listed(generation), voice)
         is_list = isinstance(generation, list | tuple)
-        return self._batch(**arguments, **hooked), rows, is_list
+        return self._batch(is_drawn=False, **arguments, **hooked), rows, is_list
 
     def _drawn(self, names: str | Sequence[str]) -> tuple[str, ...]:
         """The names of what is kept while tokens are drawn."""
         return expand("trace", names, drawn_axes(self.config)) if len(names) else ()
 
     def _batch(
-        self, *, voice: Any, sampling: Sampling, edits: Edits = None, **arguments: Any
+        self,
+        *,
+        voice: Any,
+        sampling: Sampling,
+        edits: Edits = None,
+        is_drawn: bool = True,
+        **arguments: Any,
     ) -> Batch:
-        """Arguments of a call spread over its rows, with every voice found and checked."""
+        """Arguments of a call spread over its rows, with every voice found and checked.
+
+        Args:
+          is_drawn: by the stages in use; scores and traces are of Bark's own.
+        """
         checked = rows_of_edits(edits, self.config)
         values = SamplingConfig.of(sampling).over(self.sampling)
         batch = Batch.of(voice=voice, sampling=values, edits=checked, **arguments)
         check_processors(batch.sampling, self.config.tokens)
         check_guidance(batch, self.config.tokens, self.runner.tokenizer)
+        if is_drawn:
+            check_no_hooks(batch, self.runner.own)
         return batch.with_voices(self.voices.resolve)
 
 

@@ -5,7 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from bark_jax.hooks import Scale
 from bark_jax.processors import Ban, Force, MinLength
+from bark_jax.sampling_config import SamplingConfig, of_record
 from bark_jax.stages import semantic_stream
 from tests import tiny
 
@@ -82,6 +84,33 @@ def test_what_was_recorded_makes_the_same_again(bark, made):
     assert new.text == "no"
     again = bark.generate("no", seed=new.seed, sampling=new.settings["sampling"])
     np.testing.assert_array_equal(again.fine, new.fine)
+
+
+def test_edits_are_given_again(bark, made):
+    edits = [{"semantic.h.0.resid": Scale(0.5)}, None, {"coarse.embed": Scale(0)}]
+    edited = bark.infill(made, 1.0, 2.0, edits=edits)
+    sampling = SamplingConfig.of_rows([of_record(row.settings["sampling"]) for row in edited])
+    seeds = [row.seed for row in edited]
+    again = bark.generate([row.text for row in made], seed=seeds, sampling=sampling, edits=edits)
+    plain = bark.infill(made, 1.0, 2.0)
+    for with_edits, row, without in zip(edited, again, plain, strict=True):
+        np.testing.assert_array_equal(with_edits.fine, row.fine)
+        is_same = np.array_equal(with_edits.fine, without.fine)
+        assert is_same == ("edits" not in with_edits.settings)
+    for stage, begin, end in spans(made[0], 1.0, 2.0):
+        now, was = getattr(edited[0], stage), getattr(made[0], stage)
+        np.testing.assert_array_equal(now[..., :begin], was[..., :begin])
+        np.testing.assert_array_equal(now[..., end:], was[..., end:])
+    message = "edits=None, but the generation was made with edits of semantic.h.0.resid: want those"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        bark.infill(edited[0], 0.0, 0.5)
+    assert "edits" not in bark.infill(edited[0], 0.0, 0.5, edits={}).settings
+
+
+def test_a_stage_that_is_told_no_tokens_is_named(bark, made):
+    own = bark.with_stages(fine=lambda coarse, rows: coarse)
+    with pytest.raises(ValueError, match=r"infill keeps tokens of Bark's own stages, not of \['f"):
+        own.infill(made[0], 1.0, 2.0)
 
 
 def test_what_is_forced_is_certain_as_it_was_drawn(bark, made):

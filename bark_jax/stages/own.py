@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bark_jax.batching import Batch
-from bark_jax.config import STAGES, TokenLayout
+from bark_jax.config import STAGES, TRANSFORMERS, TokenLayout
 from bark_jax.numbers import shown
 from bark_jax.runtime import named
 from bark_jax.sampling_config import plain
@@ -58,6 +58,15 @@ def checked_stages(stages: Mapping[str, Any]) -> dict[str, Any]:
         if name not in STAGES or not callable(stage):
             raise ValueError(f"{name}={shown(stage)} cannot be called; want a stage, see OwnStage")
     return given
+
+
+def check_no_hooks(batch: Batch, own: Mapping[str, Any]) -> None:
+    """Raises ValueError where edits or traces are meant for a stage that is a user's own."""
+    for stage in TRANSFORMERS:
+        if stage in own and batch.hooks(stage):
+            raise ValueError(
+                f"edits and trace are for Bark's own {stage} stage, which is replaced here"
+            )
 
 
 def named_stages(names: Sequence[str]) -> dict[str, Any]:

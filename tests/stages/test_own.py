@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bark_jax.hooks import Scale
 from bark_jax.programs.points import load_model
 from bark_jax.stages.own import named_stages
 from bark_jax.sweeps.batches import generate_batched
@@ -116,6 +117,9 @@ def test_what_is_no_stage_is_refused():
         bark.with_stages(coarse=3)
     with pytest.raises(ValueError, match="noise is for Bark's own coarse stage"):
         bark.with_stages(coarse=coarse).coarse(np.arange(5), noise=np.zeros((99, 20)))
+    for hooks in ({"edits": {"coarse.embed": Scale(0)}}, {"trace": "coarse.embed"}):
+        with pytest.raises(ValueError, match="edits and trace are for Bark's own coarse stage"):
+            bark.with_stages(coarse=coarse).generate("hello", **hooks)
     with pytest.raises(ValueError, match=r"stage coarse 'no\.module:Name' is not to be had: No"):
         named_stages(["coarse=no.module:Name"])
     with pytest.raises(ValueError, match=r"'coarse=pathlib:PurePath\.match' cannot be made"):
