@@ -12,7 +12,6 @@ import jax.numpy as jnp
 
 from bark_jax.formulations.head_by_head import attend_heads
 from bark_jax.formulations.products import linear, product
-from bark_jax.formulations.reference import slots_last
 
 Heads = tuple[jax.Array, ...]  # (B, H, K, M) in one array, or H arrays of one head each
 
@@ -93,8 +92,8 @@ class Cpu:
         B, _, H, _ = k_BPHK.shape
         n_groups = H if H >= self.least_separate_heads and B > 1 else 1
         return PerHeadCache(
-            _split_heads(slots_last(k_BPHK, slots, dtype), n_groups),
-            _split_heads(slots_last(v_BPHK, slots, dtype), n_groups),
+            _split_heads(_slots_last(k_BPHK, slots, dtype), n_groups),
+            _split_heads(_slots_last(v_BPHK, slots, dtype), n_groups),
         )
 
     def attend_cache(
@@ -125,6 +124,12 @@ class Cpu:
             _write_heads(cache.k_GBHKM, k_B1HK, slot),
             _write_heads(cache.v_GBHKM, v_B1HK, slot),
         )
+
+
+def _slots_last(z_BPHK: jax.Array, slots: int, dtype: str) -> jax.Array:
+    """Keys or values of a prompt as (B, H, K, M), M = `slots`; zeros after the prompt."""
+    z_BHKP = z_BPHK.astype(dtype).transpose(0, 2, 3, 1)
+    return jnp.pad(z_BHKP, ((0, 0), (0, 0), (0, 0), (0, slots - z_BPHK.shape[1])))
 
 
 def _split_heads(z_BHKM: jax.Array, n_groups: int) -> Heads:

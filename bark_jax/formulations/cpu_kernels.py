@@ -12,28 +12,14 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
 from bark_jax.formulations.cpu import Cpu
+from bark_jax.formulations.reference import SlotsThenHeadCache
 from bark_jax.kernels import native
 
 Multiply = Callable[[jax.Array, jax.Array], jax.Array]  # (x_NI, weight_OI) -> y_NO
-
-
-@flax.struct.dataclass
-class SlotsThenHeadCache:
-    """Keys and values (B, H, M, K): the slots of a head are one piece of memory, read in order."""
-
-    k_BHMK: jax.Array
-    v_BHMK: jax.Array
-
-    def along_slots(self, change: Callable[[jax.Array, int], jax.Array]) -> "SlotsThenHeadCache":
-        return jax.tree.map(lambda z_BHMK: change(z_BHMK, 2), self)
-
-    def laid_out_like(self, other: "SlotsThenHeadCache") -> "SlotsThenHeadCache":
-        return self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +47,7 @@ class CpuKernels:
     def cache_of_prompt(
         self, k_BPHK: jax.Array, v_BPHK: jax.Array, slots: int, dtype: str
     ) -> SlotsThenHeadCache:
-        def place(z_BPHK: jax.Array) -> jax.Array:
-            z_BHPK = z_BPHK.astype(dtype).transpose(0, 2, 1, 3)
-            return jnp.pad(z_BHPK, ((0, 0), (0, 0), (0, slots - z_BPHK.shape[1]), (0, 0)))
-
-        return SlotsThenHeadCache(place(k_BPHK), place(v_BPHK))
+        return SlotsThenHeadCache.of_prompt(k_BPHK, v_BPHK, slots, dtype)
 
     def attend_cache(
         self,
