@@ -3,7 +3,7 @@
 # make test-all                                 the thorough tests as well
 # make notebooks                                docs/notebooks run once more, with their outputs
 # make docs                                     the documentation as a site, in build/site
-# make test-tpu                                 every stage compiled for TPUs that need not be there
+# make test-tpu, make test-gpu                  stages compiled for TPUs, or a GPU, that need not be there
 
 PYTHON ?= python3
 TEXT ?= please call me back tomorrow morning
@@ -11,7 +11,7 @@ OUT ?= bark.wav
 VOICE ?= rms
 PIP = .venv/bin/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: speak test test-all test-thorough test-tpu check docs notebooks clean
+.PHONY: speak test test-all test-thorough test-tpu test-gpu check docs notebooks clean
 
 speak: .venv/installed
 	.venv/bin/bark-jax "$(TEXT)" -o "$(OUT)" --model nano --voice "$(VOICE)" \
@@ -20,7 +20,7 @@ speak: .venv/installed
 PYTEST = .venv/bin/python -m pytest -q -n 2 --dist worksteal
 
 test: check
-	$(PYTEST) -m "not (thorough or expensive or pretrained or tpu_aot)"
+	$(PYTEST) -m "not (thorough or expensive or pretrained or aot)"
 
 test-all: test test-thorough
 
@@ -30,7 +30,10 @@ test-thorough: .venv/installed-test
 	FULL_COMPILE=1 $(PYTEST) -m "not (expensive or pretrained)" tests/parity
 
 test-tpu: .venv/installed-tpu
-	PYTHONPATH=.venv/tpu .venv/bin/python -m pytest -q -m tpu_aot
+	PYTHONPATH=.venv/tpu .venv/bin/python -m pytest -q -m aot tests/benchmarks/test_aot.py
+
+test-gpu: .venv/installed-gpu
+	JAX_PLATFORMS=cpu PYTHONPATH=.venv/gpu .venv/bin/python -m pytest -q -m aot tests/benchmarks/test_aot.py
 
 check: .venv/installed-test
 	.venv/bin/ruff check .
@@ -57,9 +60,13 @@ docs: .venv/installed-test
 notebooks: .venv/installed-test
 	.venv/bin/jupyter-execute --inplace --NotebookClient.record_timing=False docs/notebooks/*.ipynb
 
-# Apart, so that everything else sees a machine without a TPU.
+# Apart, so that everything else sees a machine without a TPU or GPU.
 .venv/installed-tpu: .venv/installed-test
 	$(PIP) --no-deps --target .venv/tpu libtpu==0.0.42.1
+	touch $@
+
+.venv/installed-gpu: .venv/installed-test
+	$(PIP) --no-deps --target .venv/gpu jax-cuda12-plugin==0.10.2 jax-cuda12-pjrt==0.10.2 nvidia-cuda-nvcc-cu12
 	touch $@
 
 clean:

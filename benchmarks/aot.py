@@ -15,7 +15,7 @@ from bark_jax.formulations.reference import Reference
 from bark_jax.formulations.tpu import Tpu
 from bark_jax.runtime.execution import Execution
 from bark_jax.runtime.platforms import Options
-from benchmarks.hlo import count_loop_copies, estimate_cycles
+from benchmarks.hlo import count_loop_copies, count_loop_kernels, estimate_cycles
 from benchmarks.programs import Program, programs
 from benchmarks.progress import say
 from benchmarks.settings import ROOT, SIZES
@@ -92,6 +92,9 @@ class Compiled:
     output_bytes: int = 0  # without outputs that reuse an argument's memory
     temp_bytes: int = 0
     loop_copies: int | None = None  # of arrays as large as a layer's keys; None without a cache
+    loop_kernels: int | None = (
+        None  # that a GPU starts for a step; None elsewhere
+    )
     unit: str = ""
     cycles: int | None = None  # per unit, estimated; None where the compiler gives none
 
@@ -169,6 +172,7 @@ def compile_program(program: Program, target: Target) -> Compiled:
         "", program.name, program.rows, "", live < target.memory_bytes, seconds,
         memory.argument_size_in_bytes, output_bytes, memory.temp_size_in_bytes,
         program.cache_values and count_loop_copies(text, program.cache_values),
+        count_loop_kernels(text) if program.cache_values and target.platform == "gpu" else None,
         program.unit, cycles and cycles.per_unit(program.loop_passes),
     )  # fmt: skip
 
@@ -187,21 +191,23 @@ def write(result: Mapping[str, Any], settings: AotSettings) -> Path:
 def render(result: Mapping[str, Any]) -> str:
     """A table in Markdown."""
     titles = ("size", "program", "rows", "formulation", "arguments", "output", "temporary",
-              "copies in loops", "cycles / 1000", "per", "compile s")  # fmt: skip
-    lines = [f"{result['target']}, jax {result['jax']}; MiB", "", _row(titles), _row(["---"] * 11)]
+              "copies in loops", "kernels", "cycles / 1000", "per", "compile s")  # fmt: skip
+    rule = _row(["---"] * len(titles))
+    lines = [f"{result['target']}, jax {result['jax']}; MiB", "", _row(titles), rule]
     return "\n".join(lines + [_row(_cells(made)) for made in result["compiled"]])
 
 
 def _cells(made: Mapping[str, Any]) -> Sequence[str]:
     first = [made["size"], made["program"], str(made["rows"]), made["formulation"]]
     if not made["argument_bytes"]:
-        return [*first, "does not fit", "", "", "", "", "", f"{made['compile_s']:.0f}"]
+        return [*first, "does not fit", *[""] * 6, f"{made['compile_s']:.0f}"]
     memory = [f"{made[k] / 2**20:,.0f}" for k in ("argument_bytes", "output_bytes", "temp_bytes")]
     if not made["fits"]:
         memory[0] += " (does not fit)"
-    copies, cycles = made["loop_copies"], made["cycles"]
+    copies, kernels, cycles = (made[k] for k in ("loop_copies", "loop_kernels", "cycles"))
     return [
         *first, *memory, "" if copies is None else str(copies),
+        "" if kernels is None else str(kernels),
         "" if cycles is None else f"{cycles / 1000:,.0f}", made["unit"], f"{made['compile_s']:.0f}",
     ]  # fmt: skip
 

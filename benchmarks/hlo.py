@@ -1,4 +1,4 @@
-"""What a compiled program shows without running: copies inside loops, estimated cycles."""
+"""What a compiled program shows without running: copies and kernels in loops, estimated cycles."""
 
 import dataclasses
 import math
@@ -13,6 +13,7 @@ _CALLS = re.compile(r"(?:calls|to_apply|body|condition)=%?([\w.\-]+)")
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 _BODY = re.compile(r"\bwhile\(.*\bbody=%?([\w.\-]+)")
 _COPY = re.compile(r"= \w+\[([\d,]*)\]\S* copy\(")
+_KERNEL = re.compile(r"= (?:\(.*?\)|\S+) (?:copy|custom-call|fusion|sort)\(")
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 
 
@@ -54,6 +55,13 @@ def count_loop_copies(text: str, n_values: int) -> int:
             waiting += [called for line in found[name] for called in _called(line)]
     shapes = [shape for name in inside for line in found[name] for shape in _COPY.findall(line)]
     return sum(math.prod(map(int, filter(None, s.split(",")))) >= n_values for s in shapes)
+
+
+def count_loop_kernels(text: str) -> int:
+    """Counts what a GPU starts for one pass of the loop that starts most. Branches are left out."""
+    found = computations(text)
+    passes = [sum(bool(_KERNEL.search(line)) for line in found[b]) for b in _loop_bodies(found)]
+    return max(passes, default=0)
 
 
 def estimate_cycles(text: str) -> Cycles | None:

@@ -1,4 +1,4 @@
-"""No loop copies a cache: on CPU always, and on TPUs, which need not be there, with -m tpu_aot."""
+"""No loop copies a cache: on CPU always, and with -m aot on TPUs and GPUs that need not be there."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from bark_jax.runtime.execution import Execution
 from bark_jax.sampling_config import BARK, per_row
 from bark_jax.stages import coarse, semantic
 from benchmarks.aot import AotSettings, compile_program, render
-from benchmarks.hlo import Cycles, count_loop_copies, estimate_cycles
+from benchmarks.hlo import Cycles, count_loop_copies, count_loop_kernels, estimate_cycles
 from benchmarks.programs import programs
 from benchmarks.settings import ROOT
 from benchmarks.targets import TARGETS
@@ -43,6 +43,11 @@ def test_only_copies_inside_loops_count():
     assert count_loop_copies(PROGRAM, 17) == 0
 
 
+def test_kernels_of_a_loop_are_counted_once_however_much_they_do():
+    assert count_loop_kernels(PROGRAM) == 2
+    assert count_loop_kernels(PROGRAM.replace("while(", "call(")) == 0
+
+
 def test_cycles_are_summed_by_loop():
     cycles = estimate_cycles(PROGRAM)
     assert cycles == Cycles(outside=100, loops=(25,))
@@ -67,15 +72,17 @@ def test_table_says_what_does_not_fit():
     made = {
         "size": "small", "program": "semantic decode", "rows": 8, "formulation": "as it is",
         "fits": True, "compile_s": 1.6, "argument_bytes": 2**30, "output_bytes": 2**20,
-        "temp_bytes": 0, "loop_copies": 0, "unit": "token", "cycles": 1_234_567,
+        "temp_bytes": 0, "loop_copies": 0, "loop_kernels": None, "unit": "token",
+        "cycles": 1_234_567,
     }  # fmt: skip
     refused = {**made, "rows": 16, "fits": False, "argument_bytes": 0}
     lines = render({"target": "v5e", "jax": "0.10.2", "compiled": [made, refused]}).splitlines()
     assert lines[-2] == (
-        "| small | semantic decode | 8 | as it is | 1,024 | 1 | 0 | 0 | 1,235 | token | 2 |"
+        "| small | semantic decode | 8 | as it is | 1,024 | 1 | 0 | 0 |  | 1,235 | token | 2 |"
     )
     assert (
-        lines[-1] == "| small | semantic decode | 16 | as it is | does not fit |  |  |  |  |  | 2 |"
+        lines[-1]
+        == "| small | semantic decode | 16 | as it is | does not fit |  |  |  |  |  |  | 2 |"
     )
 
 
@@ -134,20 +141,24 @@ def test_cpu_copies_its_cache_without_the_compiler_option():
     assert count_loop_copies(text, n_values) > 0
 
 
-# --- TPUs that are not there ---
+# --- TPUs and GPUs that are not there ---
+
+
+def installed(name):
+    target = TARGETS[name]
+    try:
+        target.check_installed()
+    except ModuleNotFoundError as error:
+        pytest.skip(f"{error}; `make test-{target.platform}` installs it")
+    return target
 
 
 @pytest.fixture(scope="module", params=["v5e", "v6e"])
 def target(request):
-    target = TARGETS[request.param]
-    try:
-        target.check_installed()
-    except ModuleNotFoundError as error:
-        pytest.skip(f"{error}; `make test-tpu` installs it")
-    return target
+    return installed(request.param)
 
 
-@pytest.mark.tpu_aot
+@pytest.mark.aot
 @pytest.mark.parametrize("rows", [1, 8])
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_tpu_programs_fit_and_copy_no_cache(target, size, rows):
@@ -157,8 +168,20 @@ def test_tpu_programs_fit_and_copy_no_cache(target, size, rows):
     assert [m.program for m in made if m.loop_copies == 0] == ["semantic decode", "coarse decode"]
 
 
-@pytest.mark.tpu_aot
+@pytest.mark.aot
 def test_what_does_not_fit_is_said_to(target):
     decode = list(programs(model_config("large"), 512, Execution.on(target.platform)))[1]
     made = compile_program(decode, target)
     assert made == dataclasses.replace(made, fits=False, argument_bytes=0)
+
+
+@pytest.mark.aot
+@pytest.mark.parametrize("weights", [None, "int8"])
+@pytest.mark.parametrize("rows", [1, 8])
+def test_gpu_steps_keep_no_second_cache_and_no_widened_weights(rows, weights):
+    target = installed("h100")
+    config, execution = model_config("large"), Execution.on("gpu").with_weights(weights)
+    found = [p for p in programs(config, rows, execution) if p.name.endswith("decode")]
+    made = [compile_program(program, target) for program in found]
+    one_widened = 2 * 4 * config.semantic.n_embd**2  # bytes of the largest matrix of a layer
+    assert [(m.loop_copies, m.temp_bytes < one_widened) for m in made] == [(0, True)] * 2
