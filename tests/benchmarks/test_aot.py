@@ -1,4 +1,4 @@
-"""No loop copies a cache: on CPU always, and with -m aot on TPUs and GPUs that need not be there."""
+"""No loop copies a cache: on CPU always; with -m aot on TPUs and GPUs that need not be there."""
 
 import dataclasses
 
