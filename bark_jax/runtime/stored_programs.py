@@ -101,23 +101,24 @@ def is_one_device() -> bool:
 
 def _is_of_known_packages(value: Any) -> bool:
     """Whether it holds no class and no function of anybody else."""
-    pickler = _Pickler(io.BytesIO())
     try:
-        pickler.dump(value)
-    except Exception:  # lambdas and other things without a name
+        _Pickler(io.BytesIO()).dump(value)
+    except Exception:  # of others, or without a name, as lambdas are
         return False
-    return pickler.is_known
+    return True
 
 
 class _Pickler(pickle.Pickler):
-    """Notes whether all classes and functions are of known packages."""
+    """Stops at a class or function of others: to pickle it would import its module.
 
-    is_known = True
+    That module may be the one whose import has led here, and waits for us in another thread.
+    """
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type) or callable(obj):
             home = (getattr(obj, "__module__", None) or "builtins").partition(".")[0]
-            self.is_known &= home in KNOWN
+            if home not in KNOWN:
+                raise pickle.PicklingError(home)
         return NotImplemented
 
 

@@ -1,5 +1,6 @@
 """Compiling: options by platform, the notice, and where programs are kept."""
 
+import importlib
 import stat
 import subprocess
 import sys
@@ -358,3 +359,27 @@ def test_programs_with_classes_of_others_are_not_kept(tmp_path, monkeypatch):
     assert stored_programs.path_of(tmp_path, "f", (lambda x: x, 1)) is None
     kept = stored_programs.path_of(tmp_path, "f", (HERE, 1))
     assert kept is not None and kept != stored_programs.path_of(tmp_path, "f", (HERE, 2))
+
+
+BEING_IMPORTED = """
+import threading
+from pathlib import Path
+from bark_jax.runtime import stored_programs
+
+class Own:
+    pass
+
+asked = lambda: found.append(stored_programs.path_of(Path("."), "f", (Own(), Own)))
+found = []
+beside = threading.Thread(target=asked, daemon=True)
+beside.start()
+beside.join(5)
+"""
+
+
+def test_a_module_that_generates_while_it_is_imported_is_not_waited_for(tmp_path, monkeypatch):
+    """The rehearsal's thread asked for its lock, and generating waits for the rehearsal."""
+    monkeypatch.setattr(stored_programs, "is_one_device", lambda: True)
+    (tmp_path / "being_imported.py").write_text(BEING_IMPORTED)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert importlib.import_module("being_imported").found == [None]
