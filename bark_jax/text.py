@@ -180,6 +180,11 @@ class Tokenizer:
         """The phone that a piece stands for, and whether it begins a word; None for no phone."""
         return self._phones_by_id.get(index)
 
+    def is_said(self, index: int) -> bool:
+        """Whether a piece is a phone or letters, not a mark."""
+        is_letters = self.piece(index).removeprefix("##").isalnum()
+        return is_letters or index in self._phones_by_id
+
     @property
     def unknown_id(self) -> int:
         """The id of `[UNK]`."""
@@ -225,7 +230,7 @@ def encode_text(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> np.ndar
     """The text half of the semantic model's prompt.
 
     Text is cut after `layout.text_length` tokens; a warning says how much is lost. Another one
-    names the words that the vocabulary lacks.
+    names the words that the vocabulary lacks, or says that there is no word to follow.
 
     Returns:
       ids_T: int32, T = layout.text_length, offset into the model's vocabulary and padded.
@@ -240,6 +245,8 @@ def encode_text(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> np.ndar
         )
     if tokenizer.unknown_id in ids:
         warn_of_unknown_words(tokenizer, text)
+    elif tokenizer.settings.follows_phones and not any(map(tokenizer.is_said, ids)):
+        warn(f"text={shown(text)} has no word: there is nothing to say")
     return prompt_of(ids, layout)
 
 
@@ -300,7 +307,7 @@ def piece_ids(tokenizer: Tokenizer, text: str, layout: TokenLayout) -> list[int]
     ids = tokenizer.encode(normalized)
     if not ids:
         raise ValueError(
-            f"text={shown(text)} gives no token: it holds nothing but control characters"
+            f"text={shown(text)} gives no token: the model reads none of its characters"
         )
     if max(ids) >= (limit := layout.text_pad_token - layout.text_encoding_offset):
         raise ValueError(

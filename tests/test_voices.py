@@ -276,7 +276,7 @@ def test_other_types(library, voice):
     [
         ("v2/en_speaker_7", "did you mean v2/en_speaker_6?"),
         ("en_speaker_6", "did you mean v2/en_speaker_6?"),
-        ("qqq", "it has 3 voices"),
+        ("qqq", "the model has 3 voices"),
     ],
 )
 def test_unknown_preset(library, name, hint):

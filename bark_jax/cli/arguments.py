@@ -87,7 +87,8 @@ def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
     argv = list(argv)
     end = argv.index("--") if "--" in argv else len(argv)
     args = parser.parse_intermixed_args(_respell(argv[:end]))
-    args.output = args.output or (PIPE if args.stream else OUTPUT)
+    if args.output is None:
+        args.output = PIPE if args.stream else OUTPUT
     args.texts = [*args.text, *args.positional, *argv[end + 1 :]]
     args.sampling = _sampling(args)
     args.long_settings = _long_settings(args)

@@ -70,7 +70,8 @@ def summary(manifest: dict[str, Any]) -> str:
     pieces = manifest["pieces"]
     n_again = sum(len(piece["tries"]) - 1 for piece in pieces)
     n_faulty = sum(bool(piece["tries"][piece["chosen"]]["faults"]) for piece in pieces)
-    words = f"{manifest['duration_s']:.2f} s of audio in {len(pieces)} pieces"
+    words = f"{manifest['duration_s']:.2f} s of audio in {len(pieces)} piece"
+    words += "s" if len(pieces) != 1 else ""
     words += f", seed {manifest['seed']}"
     words += f", {n_again} tried again" if n_again else ""
     return words + (f", {n_faulty} with faults left" if n_faulty else "")

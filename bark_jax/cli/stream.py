@@ -79,6 +79,8 @@ def _check_output(parser: Parser, args: argparse.Namespace, path: Path | None) -
         return
     if args.format == "wav" and path.suffix.lower() != ".wav":
         parser.error(f"the output is a WAV file: {str(path)!r} must end in .wav")
+    if args.format == "raw" and path.suffix.lower() == ".wav":
+        parser.error(f"--format raw writes samples without a header: {str(path)!r} is no WAV file")
     make_folder(path.parent)
     check_writable(path)
 

@@ -5,6 +5,8 @@ FULL_ERROR = "HYDRA_FULL_ERROR"  # environment variable; at 1 tracebacks are sho
 
 def in_one_line(error: Exception) -> str:
     """The error's message, with its type where the message alone says nothing (a bare key)."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"  # without the system's number
     text = " ".join(str(error).split())
     return text if " " in text else f"{type(error).__name__}: {text}"
 

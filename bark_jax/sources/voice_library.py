@@ -100,7 +100,8 @@ class VoiceLibrary:
             return Voice.from_arrays(arrays, self._layout, name=name)
         names = self.names()
         near = difflib.get_close_matches(name, names, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {len(names)} voices;"
+        told = f"the model has {len(names)} voices;"
+        hint = f"did you mean {' or '.join(near)}?" if near else told
         raise VoiceError(f"voice {name!r} not found: {hint} `bark-jax --list-voices` lists all")
 
 

@@ -42,14 +42,12 @@ def _processors(
 ) -> list[FollowPhones]:
     common = list(dict.fromkeys(name.rpartition("/")[2] for name in names))
     ids = piece_ids(tokenizer, text, layout)[: layout.text_length]
-    pieces = tokenizer.pieces
     phones: list[int] = []
     may_pause: list[int] = []
     found = [tokenizer.phone_of(index) for index in ids]
     for at, (index, phone) in enumerate(zip(ids, found, strict=True)):
         if phone is None:
-            # what the vocabulary lacks nobody can say; what is letters the model alone can
-            if index != tokenizer.unknown_id and pieces[index].removeprefix("##").isalnum():
+            if tokenizer.is_said(index):  # by the model alone; what the vocabulary lacks by nobody
                 return []
             if may_pause:
                 may_pause[-1] = 1

@@ -405,6 +405,7 @@ def test_version(capsys):
         (["a", "--dtype", "float16"], "invalid choice: 'float16'"),
         (["a", "--save-voice", "v.wav"], "want a name that ends in .npz, got 'v.wav'"),
         (["a", "-o", "x.aac"], "the output: path='x.aac' must end in .wav"),
+        (["a", "-o", ""], "the output: path='.' must end in .wav"),
         (["a", "-o", "x.mp3", "--bits", "16"], "the output: bits=16 is not of a .mp3 file"),
         (["a", "b", "-o", "-"], "2 texts do not fit into one pipe"),
         (["a", "-o", "-", "--output-full"], "--output-full needs a file name"),
@@ -565,4 +566,4 @@ def test_mistakes_are_told_before_jax_is_loaded():
     assert voice.startswith("bark-jax: voice 'rsm' not found: did you mean rms?")
     assert model.endswith("did you mean nano?")
     assert empty == "bark-jax: text is empty" and "not valid Unicode" in half
-    assert file.endswith("No such file or directory: 'x.txt'")
+    assert file == "bark-jax: x.txt: No such file or directory"

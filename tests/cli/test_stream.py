@@ -171,6 +171,7 @@ def test_no_audio_is_an_empty_wav(bark, capsys, monkeypatch):
     [
         (["--stream"], "no text"),
         (["--stream", "a", "-o", "out.mp3"], "must end in .wav"),
+        (["--stream", "a", "-o", "a.wav", "--format", "raw"], "'a.wav' is no WAV file"),
         (["--stream", "a", "--save-voice", "v.npz"], "--stream takes no --save-voice"),
         (["--stream", "a", "--long", "b.txt"], "--stream takes no --long"),
         (["--stream", "a", "--output-full"], "--stream takes no --output-full"),

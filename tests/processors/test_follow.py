@@ -12,7 +12,7 @@ from bark_jax.processors.follow import MOST_TOKENS, FollowPhones
 from bark_jax.processors.rows import Step
 from bark_jax.sampling_config import Chain
 from bark_jax.stages.follow import rows_that_follow
-from bark_jax.text import TextSettings, Tokenizer
+from bark_jax.text import TextSettings, Tokenizer, encode_text
 from tests import tiny
 
 N_PHONES, STATES, SILENCE, N_SETS = 5, 3, 4, 2
@@ -135,3 +135,12 @@ def test_a_row_follows_the_phones_of_its_text(tokenizer):
     assert list(first[0].may_pause) == [0, 0, 0, 0, 0, 1, 1, *5 * [0]]
     assert (first[0].silence, first[0].n_phones, first[0].states) == (8, 9, 3)
     assert len(first[0].phones) == len(third[0].phones) == tiny.LAYOUT.text_length
+
+
+def test_a_text_without_a_word_to_follow_is_told(tokenizer, recwarn):
+    layout = dataclasses.replace(tiny.LAYOUT, text_pad_token=53 + len(PIECES))
+    with pytest.warns(UserWarning, match="text=',,' has no word: there is nothing to say"):
+        encode_text(tokenizer, ",,", layout)
+    encode_text(tokenizer, "at", layout)
+    encode_text(tokenizer, "dog", layout)  # its letters are left to the model
+    assert not recwarn.list

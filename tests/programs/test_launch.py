@@ -102,7 +102,7 @@ def test_a_task_gets_its_config_and_says_what_it_likes(run):
     "error, line",
     [
         (ValueError("steps=0,\n  want at least 1"), "steps=0, want at least 1"),
-        (FileNotFoundError(2, "No such file", "a"), "[Errno 2] No such file: 'a'"),
+        (FileNotFoundError(2, "No such file", "a"), "a: No such file"),
         (RuntimeError("out of memory"), "out of memory"),
         (FloatingPointError("loss is nan"), "loss is nan"),
         (ImportError("not installed: jiwer; get it"), "not installed: jiwer; get it"),
