@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import inspect
 import os
 import sys
 import threading
@@ -35,7 +36,8 @@ def jit(
     """`jax.jit` of a function with a static keyword argument `execution`.
 
     The compiler's options are those of the execution's platform. A call that spends seconds on
-    compiling says so on stderr.
+    compiling says so on stderr. An argument that is left out shares the program of one that has its
+    default.
 
     Args:
       static_argnames: besides `execution`.
@@ -57,27 +59,30 @@ def jit(
         return compiled(options + platform.single_row_options if is_single_row else options)
 
     statics = ("execution", *static_argnames)
+    parameters = inspect.signature(function)
     programs: dict[Any, Callable[..., Any]] = {}  # by signature: what was called before
     making = threading.Lock()  # held while one is made, so that two threads do not make it twice
 
     @functools.wraps(function)
     def call(*args: Any, execution: Execution, **kwargs: Any) -> Any:
         is_single_row = n_rows is not None and n_rows(*args, **kwargs) == 1
-        kwargs |= {"execution": execution}
-        signature = _signature((args, kwargs, is_single_row))
+        bound = parameters.bind(*args, execution=execution, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        signature = _signature((given, is_single_row))
         if _rehearses() and _thread.is_over.is_set():
             raise RuntimeError("the rehearsal is over")
         if signature in programs:
-            return _run(programs[signature], args, kwargs)
+            return _run(programs[signature], given)
         stage = function.__module__.rpartition(".")[-1]
         with notice(f"the {stage} stage", shown=_is_watched() and not _rehearses()):
             with making:
                 if (program := programs.get(signature)) is None:
                     jitted = for_platform(execution.platform, is_single_row)
-                    program = _stored(function, jitted, statics, signature, args, kwargs)
+                    program = _stored(function, jitted, statics, signature, given)
                     programs[signature] = program
                     return_freed()
-            return _run(program, args, kwargs)
+            return _run(program, given)
 
     call.for_platform = for_platform  # type: ignore[attr-defined]  # for ahead-of-time use
     return call
@@ -88,8 +93,7 @@ def _stored(
     jitted: Callable[..., Any],
     statics: Sequence[str],
     signature: Any,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
+    given: Mapping[str, Any],
 ) -> Callable[..., Any]:
     """The program for these arguments: of an earlier process, or kept for a later one."""
     folder = _cache_in_use()
@@ -101,7 +105,7 @@ def _stored(
         return jitted
     compiled = stored_programs.load(path)
     if compiled is None:
-        lowered = jitted.lower(*args, **kwargs)  # type: ignore[attr-defined]
+        lowered = jitted.lower(**given)  # type: ignore[attr-defined]
         compiled = stored_programs.compile_and_save(path, lowered)
     return _Kept(compiled, statics)
 
@@ -113,8 +117,8 @@ class _Kept:
     compiled: Any
     statics: Sequence[str]
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.compiled(*args, **{k: v for k, v in kwargs.items() if k not in self.statics})
+    def __call__(self, **given: Any) -> Any:
+        return self.compiled(**{k: v for k, v in given.items() if k not in self.statics})
 
     def zeros(self) -> Any:
         """Arrays like those that it gives, on the host."""
@@ -144,9 +148,9 @@ def _rehearses() -> bool:
     return getattr(_thread, "is_over", None) is not None
 
 
-def _run(program: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def _run(program: Callable[..., Any], given: Mapping[str, Any]) -> Any:
     if not _rehearses():
-        return program(*args, **kwargs)
+        return program(**given)
     if not isinstance(program, _Kept):
         raise RuntimeError("only what is kept can be rehearsed")
     return program.zeros()

@@ -48,6 +48,16 @@ def test_jit_compiles_once_per_shape(compilations):
     assert compilations() == before + 1
 
 
+def test_an_argument_that_is_left_out_shares_the_program_of_its_default(compilations):
+    add = compiling.jit(lambda x, y=None, hooks=(), *, execution: x if y is None else x + y)
+    ones = jnp.ones(3)
+    add(ones, execution=HERE)
+    before = compilations()
+    for given in ({"y": None}, {"y": None, "hooks": ()}):
+        assert add(ones, **given, execution=HERE).tolist() == [1, 1, 1]
+    assert compilations() == before
+
+
 def test_executions_never_share_a_program(compilations):
     """What is chosen while tracing is part of a program's key."""
     scale = compiling.jit(lambda x, execution: x * execution.platform.block_steps)
