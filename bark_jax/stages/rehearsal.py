@@ -8,7 +8,7 @@ that they do, except that no program is run.
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 import numpy as np
 
@@ -20,23 +20,41 @@ from bark_jax.stages.runner import StageRunner
 SEMANTIC_TOKENS = 24
 
 _rehearsed: set[object] = set()  # what has been, in this process
+_begun: list[threading.Thread] = []
+
+
+def whole_stages(runner: StageRunner, batch: Batch) -> None:
+    """The later stages, one after another."""
+    semantic = [np.zeros(SEMANTIC_TOKENS, np.int32)] * batch.n_rows
+    runner.decode(runner.fine(runner.coarse(semantic, batch), batch))
 
 
 @contextlib.contextmanager
-def rehearsing(runner: StageRunner, batch: Batch) -> Iterator[None]:
-    """In the block, the stages after the semantic one are rehearsed for the batch, in a thread.
+def rehearsing(
+    runner: StageRunner,
+    batch: Batch,
+    later: Callable[..., object] = whole_stages,
+    *how: Hashable,
+) -> Iterator[None]:
+    """In the block, `later(runner, batch, *how)` is rehearsed in a thread.
 
     Once for each model and number of rows; never where stages are spread over devices, take turns
     on one, or are the user's.
+
+    Args:
+      later: what the stages after the semantic one do.
     """
-    asked = (runner.config, runner.execution, tuple(runner.weights.items()), batch.n_rows)
+    weights = tuple(runner.weights.items())
+    asked = (runner.config, runner.execution, weights, batch.n_rows, later, *how)
     is_simple = runner.mesh is None and not runner.is_offloaded and not runner.own
     if not (is_simple and can_rehearse()) or asked in _rehearsed:
         yield
         return
     _rehearsed.add(asked)
     is_over = threading.Event()
-    beside = threading.Thread(target=_rehearse, args=(runner, batch, is_over))
+    of = (runner, dataclasses.replace(batch, watch=None), *how)
+    beside = threading.Thread(target=_rehearse, args=(is_over, later, *of))
+    _begun.append(beside)
     beside.start()
     try:
         yield
@@ -45,11 +63,15 @@ def rehearsing(runner: StageRunner, batch: Batch) -> Iterator[None]:
         beside.join()
 
 
-def _rehearse(runner: StageRunner, batch: Batch, is_over: threading.Event) -> None:
-    unwatched = dataclasses.replace(batch, watch=None)
-    semantic = [np.zeros(SEMANTIC_TOKENS, np.int32)] * batch.n_rows
+def _rehearse(
+    is_over: threading.Event,
+    later: Callable[..., object],
+    runner: StageRunner,
+    batch: Batch,
+    *how: Hashable,
+) -> None:
     # whatever is wrong here will be wrong in the stage itself, and is reported there
     with rehearsal(is_over), contextlib.suppress(Exception):
         with runner.params["semantic"].on_device():
             pass  # what the semantic stage waits for is read first
-        runner.decode(runner.fine(runner.coarse(semantic, unwatched), unwatched))
+        later(runner, batch, *how)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from bark_jax.batching import Batch
 from bark_jax.generation import Generation
 from bark_jax.stages.chain import Timings, finish
+from bark_jax.stages.rehearsal import rehearsing
 from bark_jax.stages.runner import StageRunner
 from bark_jax.stages.semantic import SemanticResult
 
@@ -43,12 +44,13 @@ def _stream_part(
             yield from _finish_group(runner, ordered, group, original, timings, n_rows)
             begin = time.perf_counter()
 
-    ended = runner.semantic_stream(ordered, n_rows)
-    for item in list(ended) if runner.is_offloaded else ended:
-        waiting.append(item)
-        if len(waiting) >= 2 * n_rows:
-            yield from pass_on(n_rows)
-    yield from pass_on(0)
+    with rehearsing(runner, ordered.take(range(min(n_rows, ordered.n_rows)))):
+        ended = runner.semantic_stream(ordered, n_rows)
+        for item in list(ended) if runner.is_offloaded else ended:
+            waiting.append(item)
+            if len(waiting) >= 2 * n_rows:
+                yield from pass_on(n_rows)
+        yield from pass_on(0)
 
 
 def _finish_group(

@@ -23,7 +23,8 @@ DOUBLINGS = 3  # of the frames that are handed out at a time
 class AudioStream(Iterator[np.ndarray]):
     """Iterate over it for the chunks: float32 samples (S,), S > 0, not clipped.
 
-    Nothing is computed but inside `next`. `close` ends it early.
+    Nothing is computed but inside `next`, though programs that it will need may be compiled
+    meanwhile. `close` ends it early.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from bark_jax.generation import Generation
 from bark_jax.hooks.trace import Trace
 from bark_jax.stages.chain import Timings, generate, generation_of, timed
 from bark_jax.stages.codec import CHUNK, DecodeStream
+from bark_jax.stages.rehearsal import SEMANTIC_TOKENS, rehearsing
 from bark_jax.stages.runner import StageRunner
 from bark_jax.stages.semantic import SemanticResult
 from bark_jax.streaming.coarse_draws import CoarseDraws
@@ -42,12 +43,20 @@ class Piece:
             if self.n_samples:
                 yield self.generation.audio
             return
+        runner, batch = self._runner, self._batch
+        with (
+            rehearsing(runner, batch)  # exact pieces run the programs of whole stages
+            if self._haste is None
+            else rehearsing(runner, batch, rehearse_turns, self._haste)
+        ):
+            yield from self._sounds(self._stages_apart() if runner.is_offloaded else self._turns())
+
+    def _sounds(self, codes: Codes) -> Iterator[np.ndarray]:
+        """The samples (S,) of codes as they come; then the whole is in `generation`."""
         chunk = CHUNK if self._haste is None else self._haste.first_frames
         decoder = DecodeStream(self._runner.config.codec, self._runner.execution, chunk=chunk)
         audio = [np.zeros(0, np.float32)]
-        for codes_QT, is_last in (
-            self._stages_apart() if self._runner.is_offloaded else self._turns()
-        ):
+        for codes_QT, is_last in codes:
             T = codes_QT.shape[1]
             for begin in range(0, max(T, 1), chunk):
                 part_1QT = codes_QT[None, :, begin : begin + chunk]
@@ -63,11 +72,11 @@ class Piece:
             self._runner, self._batch, 0, *made, audio_S, timings, Trace()
         )
 
-    def _turns(self) -> Codes:
+    def _turns(self, semantic: "SemanticDraws | Silence | None" = None) -> Codes:
         """Codes of all codebooks as they are final."""
         runner, timings = self._runner, self._timings
         layout = runner.config.tokens
-        semantic = SemanticDraws(runner, self._batch)
+        semantic = semantic or SemanticDraws(runner, self._batch)
         coarse = CoarseDraws(runner, self._batch, is_early=self._haste is not None)
         most = coarse.n_tokens(layout.max_semantic_tokens) // layout.n_coarse_codebooks
         frames = FineFrames(runner, self._batch, most)
@@ -104,3 +113,28 @@ class Piece:
 
     def _know_length(self, n_frames: int) -> None:
         self.n_samples = n_frames * self._runner.config.codec.hop_length
+
+
+class Silence:
+    """Stands for `SemanticDraws` in a rehearsal: as many tokens as are asked for."""
+
+    def __init__(self) -> None:
+        self.result = SemanticResult(np.zeros(0, np.int32), "")
+        self.is_end = False
+
+    @property
+    def tokens(self) -> np.ndarray:
+        return self.result.tokens
+
+    def draw(self, until: int) -> None:
+        n_tokens = until + SEMANTIC_TOKENS if self.is_end else until
+        self.result = SemanticResult(np.zeros(n_tokens, np.int32), "")
+
+
+def rehearse_turns(runner: StageRunner, batch: Batch, haste: Haste) -> None:
+    """What follows the semantic tokens: all for a first sound, and a turn that knows the end."""
+    piece, semantic = Piece(runner, batch, haste), Silence()
+    turns = piece._turns(semantic)
+    next(piece._sounds(turns))
+    semantic.is_end = True
+    next(turns)

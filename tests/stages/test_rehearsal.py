@@ -1,6 +1,8 @@
 """The later stages are rehearsed once, where that can help, and never change what a call does."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -21,16 +23,18 @@ def possible(monkeypatch):
 def test_once_for_a_model_and_a_number_of_rows(possible, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        rehearsal, "_rehearse", lambda runner, batch, is_over: asked.append(batch.n_rows)
+        rehearsal, "_rehearse", lambda over, later, runner, batch: asked.append(batch.n_rows)
     )
     bark = tiny.make_bark()
     for text in ("hello", "good morning", ["hello", "hello"]):
         bark.generate(text)
-    assert asked == [1, 2]
+    list(bark.stream_audio("hello"))
+    list(bark.stream(["hello", "why", "no", "yes"], batch_rows=3))
+    assert asked == [1, 2, 3]
     rehearsal._rehearsed.clear()
     tiny.make_bark(offload=True).generate("hello")  # the device holds one stage at a time
     bark.with_stages(codec=lambda codes: [np.zeros(1, np.float32) for _ in codes]).generate("hello")
-    assert asked == [1, 2]
+    assert asked == [1, 2, 3]
 
 
 def test_what_goes_wrong_is_told_by_the_stage(possible, capfd):
@@ -42,3 +46,40 @@ def test_what_goes_wrong_is_told_by_the_stage(possible, capfd):
     with pytest.raises(ValueError, match="the 'fine' stage is damaged"):
         Bark(dataclasses.replace(bark.runner, params=params), bark.voices).generate("hello")
     assert capfd.readouterr().err == ""
+
+
+STREAMS = """
+import threading
+from bark_jax.runtime import compiling
+from bark_jax.stages import rehearsal
+from bark_jax.streaming.semantic_draws import SemanticDraws
+from tests import tiny
+
+made, stored, draw = [], compiling._stored, SemanticDraws.draw
+
+def noted(function, *rest):
+    if threading.current_thread() is threading.main_thread():
+        made.append(function.__module__.rpartition(".")[2])
+    return stored(function, *rest)
+
+def late(self, until):
+    if threading.current_thread() is threading.main_thread():
+        rehearsal._begun[-1].join()
+    draw(self, until)
+
+compiling._stored, SemanticDraws.draw = noted, late
+bark = tiny.make_bark()
+long = {"semantic": {"allow_early_stop": False, "max_duration_s": 3}}
+for mode in ("exact", "low_latency"):
+    assert sum(chunk.size for chunk in bark.stream_audio("hello", mode=mode, sampling=long))
+    print(mode, *made, flush=True)
+    made.clear()
+"""
+
+
+def test_streams_have_their_programs_from_the_rehearsal(tmp_path, monkeypatch):
+    """All that is left is the semantic stage, and what exact streams and the codec's begin with."""
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", STREAMS], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["exact codec semantic semantic", "low_latency"], done.stderr
