@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bark_jax.cli.arguments import JUDGE, PIPE, PROG, Parser, make_parser, parse
-from bark_jax.cli.conventions import FAILURE, INTERRUPTED, OK, check_format, check_pipe
+from bark_jax.cli.conventions import FAILURE, OK, check_format, check_pipe
 from bark_jax.cli.model import find_model, load_model, local_mesh
 from bark_jax.cli.subcommands import SUBCOMMANDS
 from bark_jax.programs.errors import FULL_ERROR, in_one_line
 from bark_jax.runtime.files import check_writable, make_folder
+from bark_jax.runtime.interrupts import INTERRUPTED, end_at_once_the_second_time
 from bark_jax.runtime.lines import decode, lines_of
 from bark_jax.runtime.notices import warnings_in_one_line
 
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code, or exits with 2 for wrong usage."""
     argv = list(sys.argv[1:] if argv is None else argv)
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    end_at_once_the_second_time()
     try:
         with warnings_in_one_line(PROG):
             code = run(argv)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bark_jax.cli.arguments import Parser
 
-OK, FAILURE, INTERRUPTED = 0, 1, 130  # exit codes, beside `arguments.USAGE_ERROR`
+OK, FAILURE = 0, 1  # exit codes, beside `arguments.USAGE_ERROR` and `interrupts.INTERRUPTED`
 
 
 def check_format(parser: Parser, path: Path, bits: int | None) -> None:

@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from bark_jax.programs.errors import FULL_ERROR, in_one_line, not_installed
+from bark_jax.runtime.interrupts import INTERRUPTED
 from bark_jax.runtime.paths import configs
 
-FAILURE, INTERRUPTED = 1, 130  # exit codes
+FAILURE = 1  # exit code
 MENDABLE = (ValueError, OSError, ImportError, RuntimeError, ArithmeticError)
 
 Composed: TypeAlias = Any  # a config as Hydra has composed it; `compose.from_hydra` reads it

@@ -5,6 +5,7 @@ the stages that follow are rehearsed beside the semantic one: in a second thread
 that they do, except that no program is run.
 """
 
+import atexit
 import contextlib
 import dataclasses
 import threading
@@ -14,13 +15,14 @@ import numpy as np
 
 from bark_jax.batching import Batch
 from bark_jax.runtime.compiling import can_rehearse, rehearsal
+from bark_jax.runtime.interrupts import end_at_once
 from bark_jax.stages.runner import StageRunner
 
 # Of a short row: longer ones begin with the same shapes, of nano's layout as of Bark's.
 SEMANTIC_TOKENS = 24
 
 _rehearsed: set[object] = set()  # what has been, in this process
-_begun: list[threading.Thread] = []
+_begun: list[tuple[threading.Thread, threading.Event]] = []
 
 
 def whole_stages(runner: StageRunner, batch: Batch) -> None:
@@ -39,7 +41,8 @@ def rehearsing(
     """In the block, `later(runner, batch, *how)` is rehearsed in a thread.
 
     Once for each model and number of rows; never where stages are spread over devices, take turns
-    on one, or are the user's.
+    on one, or are the user's. A block that ends by an error does not wait for the thread, which
+    ends after the program that it is making.
 
     Args:
       later: what the stages after the semantic one do.
@@ -53,14 +56,14 @@ def rehearsing(
     _rehearsed.add(asked)
     is_over = threading.Event()
     of = (runner, dataclasses.replace(batch, watch=None), *how)
-    beside = threading.Thread(target=_rehearse, args=(is_over, later, *of))
-    _begun.append(beside)
+    beside = threading.Thread(target=_rehearse, args=(is_over, later, *of), daemon=True)
+    _begun.append((beside, is_over))
     beside.start()
     try:
         yield
     finally:
         is_over.set()
-        beside.join()
+    beside.join()
 
 
 def _rehearse(
@@ -75,3 +78,17 @@ def _rehearse(
         with runner.params["semantic"].on_device():
             pass  # what the semantic stage waits for is read first
         later(runner, batch, *how)
+
+
+@atexit.register
+def _wait() -> None:
+    """Waits for what is still being made when Python ends, which would crash a thread in XLA.
+
+    Python waits for threads by itself, but only until Ctrl-C is pressed again.
+    """
+    going_on = [each for each in _begun if each[0].is_alive()]
+    if going_on:
+        end_at_once()
+    for beside, is_over in going_on:
+        is_over.set()
+        beside.join()

@@ -1,6 +1,8 @@
 """The later stages are rehearsed once, where that can help, and never change what a call does."""
 
 import dataclasses
+import os
+import signal
 import subprocess
 import sys
 
@@ -64,7 +66,7 @@ def noted(function, *rest):
 
 def late(self, until):
     if threading.current_thread() is threading.main_thread():
-        rehearsal._begun[-1].join()
+        rehearsal._begun[-1][0].join()
     draw(self, until)
 
 compiling._stored, SemanticDraws.draw = noted, late
@@ -83,3 +85,40 @@ def test_streams_have_their_programs_from_the_rehearsal(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
     done = subprocess.run([sys.executable, "-c", STREAMS], capture_output=True, text=True)
     assert done.stdout.splitlines() == ["exact codec semantic semantic", "low_latency"], done.stderr
+
+
+COMPILING = """
+import sys, time
+from bark_jax import cli
+from bark_jax.stages.runner import StageRunner
+
+StageRunner.semantic = lambda *args, **kwargs: time.sleep(60)  # the others are compiled meanwhile
+sys.exit(cli.main(["hello", "--model", "nano"]))
+"""
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_while_compiling_is_one_line_and_130(tmp_path, presses):
+    """It is told at once. The process ends with what it is compiling, or by Ctrl-C again."""
+    changed = {"JAX_NUM_CPU_DEVICES": "1", "XLA_FLAGS": "", "JAX_LOG_COMPILES": "1"}
+    changed |= {"JAX_COMPILATION_CACHE_DIR": str(tmp_path)}
+    told, is_compiling = [], False
+    with subprocess.Popen(
+        [sys.executable, "-c", COMPILING],
+        env=os.environ | changed,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stderr is not None
+        for line in run.stderr:
+            if is_compiling:
+                told.append(line)
+            if "interrupted" in line and presses == 2:
+                run.send_signal(signal.SIGINT)
+            if "Compiling jit(_begin_fn)" in line and not is_compiling:
+                is_compiling = True
+                run.send_signal(signal.SIGINT)
+    assert (run.returncode, told[0]) == (130, "bark-jax: interrupted\n"), told
+    assert "Traceback" not in "".join(told)
+    assert len(told) == 1 or presses == 1  # the second press waits for nothing
