@@ -92,9 +92,7 @@ class Compiled:
     output_bytes: int = 0  # without outputs that reuse an argument's memory
     temp_bytes: int = 0
     loop_copies: int | None = None  # of arrays as large as a layer's keys; None without a cache
-    loop_kernels: int | None = (
-        None  # that a GPU starts for a step; None elsewhere
-    )
+    loop_kernels: int | None = None  # that a GPU starts for a step; None elsewhere
     unit: str = ""
     cycles: int | None = None  # per unit, estimated; None where the compiler gives none
 
