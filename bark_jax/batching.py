@@ -54,6 +54,8 @@ class Batch:
           ValueError: lists of different lengths, an empty list, a seed that is not an integer in
             [0, 2**64), or a sampling value outside its range; names the argument.
         """
+        if on_block is not None and not callable(on_block):
+            raise ValueError(f"on_block={shown(on_block)} cannot be called")
         seed = plain(seed)
         arrays, is_batch = data
         lengths = {

@@ -41,6 +41,9 @@ def check_allowed(name: str, value: Any, allowed: Allowed) -> None:
         raise ValueError(f"{name}={shown(value)} is not allowed; want {words}")
 
 
+COUNT: Allowed = ("a whole number >= 1", lambda value: is_whole(value) and value >= 1)
+
+
 def shown(value: Any) -> str:
     """A value for an error message: at most 80 characters, whatever it is."""
     try:

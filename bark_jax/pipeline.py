@@ -22,7 +22,7 @@ from bark_jax.long.guards import Recognizer
 from bark_jax.long.reading import Document
 from bark_jax.long.run import LongGeneration, generate_long
 from bark_jax.long.settings import LongSettings
-from bark_jax.numbers import is_whole, plain
+from bark_jax.numbers import COUNT, check_allowed, plain, shown
 from bark_jax.runtime.compiling import enable_cache
 from bark_jax.runtime.execution import DTypes
 from bark_jax.runtime.progress import counted
@@ -43,6 +43,7 @@ from bark_jax.stages.checks import (
     check_coarse_context,
     check_codes,
     check_equal_codebooks,
+    check_no_channels,
     check_processors,
     check_semantic,
 )
@@ -295,7 +296,9 @@ class Bark:
             trace=drawn,
             on_block=on_block,
         )
-        made = stream(self.runner, batch, batch_rows or self.batch_rows)
+        at_a_time = self.batch_rows if batch_rows is None else batch_rows
+        check_allowed("batch_rows", at_a_time, COUNT)
+        made = stream(self.runner, batch, at_a_time)
         return counted(made, batch.n_rows, progress)
 
     def generate_long(
@@ -598,6 +601,7 @@ class Bark:
 
         Samples are floats in -1 … 1, or integers (int8, uint8, int16, int32) of full scale.
         """
+        check_no_channels("audio", audio)
         rows, is_list = as_rows("audio", audio, 1)
         codes = self.runner.encode([check_audio("audio", row) for row in rows])
         return codes if is_list else codes[0]
@@ -672,8 +676,8 @@ class Bark:
           edits: as in `generate`; a generation's own have to be given again.
           as_drawn: score under the values of `sampling` (of a generation: its own) instead of
             `temperature`, filters and processors included.
-          details: what is wanted besides, of "entropy" [nat], "rank" (ids that are likelier) and
-            "logits" (divided by the temperature); they are in `Scores.details`.
+          details: what is wanted besides, one or several of "entropy" [nat], "rank" (ids that are
+            likelier) and "logits" (divided by the temperature); they are in `Scores.details`.
         Returns:
           One `Scores`, or a list if any argument is a list.
         """
@@ -684,7 +688,8 @@ class Bark:
         batch, rows, is_list = self._known(generation, **given, **drawn)
         temperatures = rows_of("temperature", plain(temperature), batch.n_rows)
         under = batch if as_drawn else at_temperatures(batch, temperatures)
-        made = Scoring(self.runner, rows, batch, under, details).scores()
+        wanted = [details] if isinstance(details, str) else details
+        made = Scoring(self.runner, rows, batch, under, wanted).scores()
         return made if is_list else made[0]
 
     def trace_names(self) -> dict[str, Axes]:
@@ -818,7 +823,8 @@ class Bark:
             alone keeps tokens; as in `generate`.
         """
         is_list = isinstance(generation, list | tuple)
-        made = list(generation) if is_list else [generation]
+        if not (made := _listed(generation)):
+            raise ValueError(f"generation={generation!r}, want a Generation or a list of them")
         if own := self.runner.own.keys() & set(TRANSFORMERS):
             raise ValueError(f"infill keeps tokens of Bark's own stages, not of {sorted(own)}")
         given = {"text": text, "voice": voice, "seed": seed, "edits": edits}
@@ -856,8 +862,7 @@ class Bark:
             list, or the judge is not known.
           ImportError: the judge needs a package that is not installed.
         """
-        if not is_whole(n) or n < 1:
-            raise ValueError(f"n={n!r} is not allowed; want a whole number >= 1")
+        check_allowed("n", n, COUNT)
         seeds = [(first + i) % 2**64 for first in seeds_of(seed, 1) for i in range(n)]
         if isinstance(text, list | tuple) or isinstance(voice, list | tuple):
             raise ValueError(f"best_of speaks one text in one voice, got {text!r} and {voice!r}")
@@ -919,7 +924,14 @@ class Bark:
 
 
 def _listed(generation: Any) -> list[Generation]:
-    """One generation, several or None as a list."""
-    if isinstance(generation, list | tuple):
-        return list(generation)
-    return [] if generation is None else [generation]
+    """One generation, several or None as a list.
+
+    Raises:
+      ValueError: something else.
+    """
+    several = isinstance(generation, list | tuple)
+    made = list(generation) if several else [] if generation is None else [generation]
+    for row in made:
+        if not isinstance(row, Generation):
+            raise ValueError(f"generation={shown(row)}, want a Generation or a list of them")
+    return made

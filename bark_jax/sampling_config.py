@@ -250,9 +250,10 @@ def _over(values: Any, others: Any) -> Any:
     return type(values)(**{n: chosen(getattr(values, n), getattr(others, n)) for n in names})
 
 
+# times the largest Gumbel noise it must stay a finite float32
+TEMPERATURE: Allowed = ("a number in 0 … 1e30", lambda v: is_finite(v) and 0 <= v <= 1e30)
 _ALLOWED: dict[str, Allowed] = {
-    # times the largest Gumbel noise it must stay a finite float32
-    "temperature": ("a number in 0 … 1e30", lambda v: is_finite(v) and 0 <= v <= 1e30),
+    "temperature": TEMPERATURE,
     "top_k": ("a whole number >= 1, or None", lambda v: is_whole(v) and v >= 1),
     "top_p": ("a number in 0 … 1, or None", lambda v: is_finite(v) and 0 <= v <= 1),
     "min_eos_p": ("a number in 0 … 1, or None", lambda v: is_finite(v) and 0 <= v <= 1),

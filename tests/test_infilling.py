@@ -144,6 +144,12 @@ def test_what_is_wrong_with_a_span_is_named(bark, made, start_s, end_s, message)
         bark.infill(made[0], start_s, end_s)
 
 
+@pytest.mark.parametrize("nothing", [None, [], "a.wav"])
+def test_only_generations_have_parts(bark, nothing):
+    with pytest.raises(ValueError, match="want a Generation or a list of them"):
+        bark.infill(nothing, 0.0, 0.5)
+
+
 PREFIX = [5, 7, 7, 1, 0, 3]
 FORCED = [
     [Force(PREFIX)],

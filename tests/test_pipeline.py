@@ -243,6 +243,8 @@ def test_a_stream_gives_every_row_its_solo_result(bark, monkeypatch, capsys):
     assert sorted(rows) == list(range(7))
     for i in range(7):
         check_equal(rows[i], bark.generate(texts[i], seed=seeds[i]))
+    with pytest.raises(ValueError, match="batch_rows=0 is not allowed; want a whole number >= 1"):
+        bark.stream(texts, batch_rows=0)
 
 
 @pytest.mark.parametrize("platform", ["gpu", "tpu"])
@@ -482,6 +484,7 @@ def test_a_saved_voice_speaks_as_the_generation_does(bark, batch, tmp_path):
         ({"voice": "nobody"}, "voice 'nobody' not found"),
         ({"voice": 3}, "voice is a int"),
         ({"text": ""}, "text is empty"),
+        ({"on_block": 3}, "on_block=3 cannot be called"),
     ],
 )
 def test_generate_refuses(bark, kwargs, message):
@@ -532,6 +535,7 @@ def test_a_bad_row_of_a_batch_fails_before_any_work(bark, monkeypatch):
         ("encode", np.array([0.1, None]), {}, "audio has dtype object, want floats or one of int8"),
         ("encode", np.zeros(9, int), {}, "audio has dtype int64, want floats or one of int8, uin"),
         ("encode", np.zeros(9, complex), {}, "audio has dtype complex128, want"),
+        ("encode", np.zeros((9, 2)), {}, r"audio has shape \(9, 2\), as of 2 channels; want one"),
         ("encode", np.zeros(0), {}, r"audio of row 0 has shape \(0,\), want"),
     ],
 )

@@ -28,6 +28,7 @@ from bark_jax.long.reading import Document
 from bark_jax.long.recording import recording, work_files
 from bark_jax.long.script import Script
 from bark_jax.long.session import Model, Session
+from bark_jax.numbers import COUNT, check_allowed
 from bark_jax.runtime.files import check_writable, replacing
 from bark_jax.runtime.locks import held_alone
 from bark_jax.runtime.progress import seconds_bar
@@ -138,7 +139,8 @@ def generate_long(
         for speaker, own in ({None: voice} | dict(voices or {})).items()
         if own is not None
     }
-    rows = batch_rows or bark.batch_rows
+    rows = bark.batch_rows if batch_rows is None else batch_rows
+    check_allowed("batch_rows", rows, COUNT)
     session = Session(bark, script, given, rows, recognizer, judge_of)
     if not session.pieces:
         raise ValueError("text holds nothing to say")

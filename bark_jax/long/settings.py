@@ -6,7 +6,7 @@ from typing import Any
 
 from bark_jax.config import from_dict
 from bark_jax.long.languages import LANGUAGES
-from bark_jax.numbers import Allowed, check_allowed, is_finite, is_whole, plain
+from bark_jax.numbers import COUNT, Allowed, check_allowed, is_finite, plain
 from bark_jax.sampling_config import SamplingConfig
 
 MODES = ("anchor", "carry", "reanchor")
@@ -69,10 +69,6 @@ def _at_least(least: float) -> Callable[[Any], bool]:
     return lambda value: is_finite(value) and value >= least
 
 
-def _is_count(value: Any) -> bool:
-    return is_whole(value) and value >= 1
-
-
 def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
@@ -90,12 +86,12 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 _ALLOWED: Mapping[str, Allowed] = {
     "mode": (f"one of {MODES}", lambda v: v in MODES),
-    "reanchor_every": ("a whole number >= 1", _is_count),
+    "reanchor_every": COUNT,
     "language": (f"one of {LANGUAGES}, or None", lambda v: v in LANGUAGES),
     "merge": ("True or False", _is_bool),
     "letters_per_s": ("a number >= 1, or None", _at_least(1)),
     "budget": ("a number >= 1, or None", _at_least(1)),
-    "tries": ("a whole number >= 1", _is_count),
+    "tries": COUNT,
     "recognizer": ("a name, or None", lambda v: isinstance(v, str)),
     "judge": ("a name, or None", lambda v: isinstance(v, str)),
     "least_mark": ("a number, or None", is_finite),

@@ -14,7 +14,8 @@ from bark_jax.decoding.sampling import Filter
 from bark_jax.generation import Generation, voice_of
 from bark_jax.hooks.names import WEIGHTS, axes_of
 from bark_jax.hooks.trace import Trace
-from bark_jax.sampling_config import BARK, SamplingConfig, of_record
+from bark_jax.numbers import check_allowed
+from bark_jax.sampling_config import BARK, TEMPERATURE, SamplingConfig, of_record
 from bark_jax.scoring.causal import Rule, score_coarse, score_semantic
 from bark_jax.scoring.fine import score_fine
 from bark_jax.scoring.marks import DETAILS, Marks
@@ -91,6 +92,8 @@ def at_temperatures(batch: Batch, temperatures: Sequence[float]) -> Batch:
     Raises:
       ValueError: one of them is out of its range.
     """
+    for temperature in temperatures:
+        check_allowed("temperature", temperature, TEMPERATURE)
     values = {"temperature": list(temperatures)}
     sampling = SamplingConfig.of({stage: values for stage in TRANSFORMERS}).over(BARK)
     return dataclasses.replace(batch, sampling=sampling.per_row(batch.n_rows))

@@ -16,6 +16,7 @@ PCM_ZERO = {
     np.dtype(np.int32): 0,
 }
 MOST_AMPLITUDE = 10.0  # of samples whose full scale is 1: 20 dB above it
+MOST_CHANNELS = 8  # of an array that may be audio as a file has it
 
 
 def check_ids(name: str, value: Any, limit: int) -> np.ndarray:
@@ -52,6 +53,15 @@ def check_equal_codebooks(name: str, rows: Sequence[np.ndarray]) -> None:
     if len(counts) > 1:
         listed = " and ".join(map(str, counts))
         raise ValueError(f"{name} rows have {listed} codebooks; want equally many in all rows")
+
+
+def check_no_channels(name: str, value: Any) -> None:
+    """Raises ValueError if samples lie as files with several channels are read, (S, channels)."""
+    shape = np.shape(value) if isinstance(value, np.ndarray) else ()
+    if len(shape) == 2 and 1 < shape[1] <= MOST_CHANNELS < shape[0]:
+        raise ValueError(
+            f"{name} has shape {shape}, as of {shape[1]} channels; want one, such as {name}.mean(1)"
+        )
 
 
 def check_audio(name: str, value: Any) -> np.ndarray:

@@ -87,6 +87,8 @@ class AudioStream(Iterator[np.ndarray]):
 def pieces_of(text: str | Iterable[str], runner: StageRunner) -> Iterable[str]:
     """One text as it is if the model can say it in one go, else cut up; others as they are."""
     if not isinstance(text, str):
+        if not isinstance(text, Iterable):
+            raise TypeError(f"text must be a str or several, got {type(text).__name__}")
         return text
     limits = Limits.of(runner.config.tokens, runner.tokenizer)
     if limits.holds(text):

@@ -176,6 +176,7 @@ def test_new_tokens_and_temperatures_reuse_every_program(bark, made, compilation
         ({"coarse": np.zeros((2, 4), int)}, "coarse has shape (2, 4), want (3 … 3, T)"),
         ({"fine": np.zeros((5, 4), int), "details": ["rang"]}, "details=['rang'] are not among"),
         ({"semantic": [1], "temperature": -1}, "temperature=-1 is not allowed"),
+        ({"generation": "hello"}, "generation='hello', want a Generation or a list of them"),
         ({"semantic": [[1], [2]], "coarse": [np.zeros((3, 4), int)]}, "'semantic': 2, 'coarse': 1"),
     ],
 )  # fmt: skip

@@ -89,3 +89,5 @@ def test_a_closed_stream_ends(bark):
 def test_bad_arguments_are_refused_before_anything_is_made(bark, arguments, message):
     with pytest.raises(ValueError, match=message):
         bark.stream_audio("hello", **arguments)
+    with pytest.raises(TypeError, match="text must be a str or several, got int"):
+        bark.stream_audio(5)
