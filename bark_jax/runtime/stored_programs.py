@@ -6,8 +6,13 @@ look for it, which for a small model takes longer than the program itself.
 A program is found by everything that it depends on: this package's files, JAX's version and
 settings, the machine, and the shapes and static values of its arguments. What has a class or a
 function of anybody else in its arguments is not kept, as their code may change.
+
+Of an executable that was read XLA writes only a part. So one that JAX has in its own cache, as from
+before this package's files changed, is not kept when it is first read. When another process reads
+it again, it is compiled anew: then it seems worth that once.
 """
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -16,6 +21,7 @@ import pickle
 import platform
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,10 +31,13 @@ import jaxlib.version
 from jax.experimental import serialize_executable
 
 from bark_jax.runtime.files import replacing
-from bark_jax.runtime.paths import PACKAGE
+from bark_jax.runtime.paths import PACKAGE, cache_path
 
 ASKED = "/jax/compilation_cache/compile_requests_use_cache"
 FOUND = "/jax/compilation_cache/cache_hits"
+# An option that changes nothing but what JAX looks for in its own cache.
+UNFELT = "xla_debug_buffer_assignment_show_max"
+MOST_BYTES = 1 << 30  # in a folder; the programs of a model take some MiB
 KNOWN = {"bark_jax", "flax", "jax", "jaxlib", "ml_dtypes", "numpy", *sys.stdlib_module_names}
 
 
@@ -48,6 +57,8 @@ def path_of(folder: Path, name: str, signature: Any) -> Path | None:
 
 def load(path: Path) -> Callable[..., Any] | None:
     """The program that `compile_and_save` wrote; None if there is none that can be used."""
+    with contextlib.suppress(OSError):  # not there, or not to be written to
+        os.utime(path)  # when it was last used, for `_prune`
     try:
         return serialize_executable.deserialize_and_load(*pickle.loads(path.read_bytes()))
     except Exception:  # half written, or of another JAX: it is compiled anew
@@ -55,16 +66,27 @@ def load(path: Path) -> Callable[..., Any] | None:
 
 
 def compile_and_save(path: Path, lowered: Any) -> Callable[..., Any]:
-    """Compiles a program and keeps it, if it can be kept.
-
-    What JAX has from its own cache, or made before, is not kept: of an executable that was read XLA
-    writes only a part.
-    """
-    _seen.events = []
-    compiled = lowered.compile()
-    if ASKED in _seen.events and FOUND not in _seen.events:
+    """Compiles a program and keeps it, if it can be kept."""
+    compiled, is_new = _compile(lowered)
+    if FOUND in _seen.events:
+        found_before = path.with_suffix(".found")
+        if not found_before.exists():
+            with contextlib.suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                found_before.touch()
+        else:
+            with contextlib.suppress(Exception):  # a compiler that does not know the option
+                compiled, is_new = _compile(lowered, {UNFELT: 15 + time.time_ns() % 2**31})
+    if is_new:
         _save(path, compiled)
     return compiled
+
+
+def _compile(lowered: Any, options: dict[str, Any] | None = None) -> tuple[Any, bool]:
+    """The program, and whether XLA has compiled it just now."""
+    _seen.events = []
+    compiled = lowered.compile(compiler_options=options)
+    return compiled, ASKED in _seen.events and FOUND not in _seen.events
 
 
 class _Seen(threading.local):
@@ -90,8 +112,22 @@ def _save(path: Path, compiled: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with replacing(path) as partial:
             partial.write_bytes(content)
+        path.with_suffix(".found").unlink(missing_ok=True)
+        _prune(path.parent)
+        if path.parent.parent == cache_path("compiled"):  # JAX's own cache is ours as well
+            _prune(path.parent.parent)
     except Exception:  # a full disk, or a program with constants: the next process compiles it
         return
+
+
+def _prune(folder: Path) -> None:
+    """Removes the files that have not been used for the longest time, beyond `MOST_BYTES`."""
+    files = [(found.stat(), found) for found in os.scandir(folder) if found.is_file()]
+    n_bytes = 0
+    for found, file in sorted(files, key=lambda each: -each[0].st_mtime):
+        n_bytes += found.st_size
+        if n_bytes > MOST_BYTES:
+            Path(file).unlink(missing_ok=True)
 
 
 def is_one_device() -> bool:

@@ -1,10 +1,12 @@
 """Compiling: options by platform, the notice, and where programs are kept."""
 
 import importlib
+import os
 import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import flax.struct
 import jax
@@ -259,28 +261,49 @@ def test_another_process_traces_nothing(cache_home, monkeypatch):
     assert len(list(folder.iterdir())) == 2
     for file in folder.iterdir():
         file.write_bytes(b"half")
-    third = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
-    assert third.stdout.splitlines()[0].rpartition(" [")[0] == first[0].rpartition(" [")[0]
+    for traced in ("[2]", "[2]", "[]"):  # read from JAX's own cache; compiled and kept; from a file
+        later = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+        assert later.stdout.splitlines()[0] == first[0].replace("[2]", traced)
 
 
-def test_what_jax_has_from_its_own_cache_is_never_kept(cache_home, monkeypatch):
-    """XLA writes such a program only in part; nor what was read once and asked for again."""
+@pytest.fixture
+def jax_cache(cache_home):
+    """JAX's own cache, of every program."""
     jax.config.update("jax_compilation_cache_dir", str(cache_home))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-
-    def kept(name: str) -> bool:
-        lowered = jax.jit(lambda x: x + 12.0625).lower(jnp.ones(3))
-        for i in range(2):  # the second time JAX has it in memory
-            stored_programs.compile_and_save(cache_home / f"{name}{i}", lowered)
-        return (cache_home / f"{name}0").exists() or (cache_home / f"{name}1").exists()
-
     jax.experimental.compilation_cache.compilation_cache.reset_cache()
-    try:
-        assert kept("new")
+    yield cache_home
+    jax.experimental.compilation_cache.compilation_cache.reset_cache()
+
+
+def test_what_jax_has_in_its_own_cache_is_kept_the_second_time(jax_cache):
+    """XLA writes what it has read only in part."""
+    path = jax_cache / "programs" / "program"
+
+    def kept() -> bool:
+        path.unlink(missing_ok=True)
         jax.clear_caches()
-        assert not kept("found")
-    finally:
-        jax.experimental.compilation_cache.compilation_cache.reset_cache()
+        lowered = jax.jit(lambda x: x + 12.0625).lower(jnp.ones(3))
+        for _ in range(2):  # the second time JAX has it in memory
+            stored_programs.compile_and_save(path, lowered)
+        return path.exists()
+
+    assert [kept() for _ in range(4)] == [True, False, True, False]
+
+
+def test_what_was_not_used_for_longest_makes_room(jax_cache, monkeypatch):
+    def keep(number: int) -> Path:
+        lowered = jax.jit(lambda x: x + number).lower(jnp.ones(3))
+        stored_programs.compile_and_save(path := jax_cache / "programs" / str(number), lowered)
+        return path
+
+    kept = [keep(number) for number in (2, 3, 4)]
+    for age, path in enumerate(kept):
+        os.utime(path, (1e9 - age, 1e9 - age))
+    assert stored_programs.load(kept[2]) is not None
+    monkeypatch.setattr(stored_programs, "MOST_BYTES", int(3.5 * kept[0].stat().st_size))
+    kept.append(keep(5))
+    assert [path.exists() for path in kept] == [True, False, True, True]
 
 
 REHEARSED = """
