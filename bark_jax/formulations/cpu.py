@@ -74,6 +74,9 @@ class Cpu:
         weight_POI = weight_OI.reshape(parts, n_out // parts, n_in)
         return product("pi,poi->po", x_PI, weight_POI, dtype).reshape(*x.shape[:-1], n_out)
 
+    def look_up(self, table_RC: jax.Array, ids: jax.Array) -> jax.Array:
+        return table_RC[ids]
+
     def attend_sequence(
         self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, is_causal: bool, dtype: str
     ) -> jax.Array:

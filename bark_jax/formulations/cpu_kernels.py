@@ -39,6 +39,9 @@ class CpuKernels:
             return _linear(self.cpu, native.linear, x, weight_OI, dtype)
         return self.cpu.linear(x, weight_OI, dtype)
 
+    def look_up(self, table_RC: jax.Array, ids: jax.Array) -> jax.Array:
+        return self.cpu.look_up(table_RC, ids)
+
     def attend_sequence(
         self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, is_causal: bool, dtype: str
     ) -> jax.Array:

@@ -19,13 +19,17 @@ class LayerCache(Protocol):
 
 
 class Formulation(Protocol):
-    """Four operations. Implementations are frozen dataclasses: static under `jax.jit`.
+    """Five operations. Implementations are frozen dataclasses: static under `jax.jit`.
 
     `dtype` names the number format of a product's inputs; results are float32.
     """
 
     def linear(self, x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
         """`x @ weight.T` (…, O) of x (…, I)."""
+        ...
+
+    def look_up(self, table_RC: jax.Array, ids: jax.Array) -> jax.Array:
+        """Rows (…, C) of a table, by ids in [0, R)."""
         ...
 
     def attend_sequence(

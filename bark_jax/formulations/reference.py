@@ -50,6 +50,9 @@ class Reference:
     def linear(self, x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
         return linear(x, weight_OI, dtype)
 
+    def look_up(self, table_RC: jax.Array, ids: jax.Array) -> jax.Array:
+        return table_RC[ids]
+
     def attend_sequence(
         self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, is_causal: bool, dtype: str
     ) -> jax.Array:

@@ -37,12 +37,20 @@ class FusedHeadCache:
 class Tpu:
     """Choices for TPUs."""
 
-    doubles_single_row: bool = True  # in products: a single row is multiplied as two equal ones
+    # In products a single row is multiplied as two equal ones. A single row of an int8 table is
+    # looked up twice: otherwise XLA lays the whole table out anew in every step, which then takes
+    # 1.81 million cycles instead of 0.50.
+    doubles_single_row: bool = True
 
     def linear(self, x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
         if self.doubles_single_row and x.size == x.shape[-1]:
             return linear(jnp.concatenate([x, x]), weight_OI, dtype)[:1]
         return linear(x, weight_OI, dtype)
+
+    def look_up(self, table_RC: jax.Array, ids: jax.Array) -> jax.Array:
+        if self.doubles_single_row and ids.size == 1 and table_RC.dtype == jnp.int8:
+            return table_RC[jnp.concatenate([ids, ids])][:1]
+        return table_RC[ids]
 
     def attend_sequence(
         self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, is_causal: bool, dtype: str

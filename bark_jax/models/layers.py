@@ -80,11 +80,12 @@ class Linear(nnx.Module):
 
 class Embedding(nnx.Module):
     def __init__(self, n_rows: int, width: int, execution: Execution, *, rngs: nnx.Rngs) -> None:
+        self.execution = execution
         self.weight, self.scale = _matrix(n_rows, width, execution, rngs)
 
     def __call__(self, ids: jax.Array) -> jax.Array:
         """Rows (…, D), float32: only those of the ids are widened, never the table."""
-        rows = self.weight[...][ids].astype(jnp.float32)
+        rows = self.execution.look_up(self.weight[...], ids).astype(jnp.float32)
         return rows if self.scale is None else rows * self.scale[...][ids][..., None]
 
 

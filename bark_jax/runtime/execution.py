@@ -121,6 +121,10 @@ class Execution:
         """See `Formulation.linear`."""
         return self.formulation.linear(x, weight_OI, self.dtypes.compute)
 
+    def look_up(self, table_RC: jax.Array, ids: jax.Array) -> jax.Array:
+        """See `Formulation.look_up`."""
+        return self.formulation.look_up(table_RC, ids)
+
     def attend_sequence(
         self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, *, is_causal: bool
     ) -> jax.Array:

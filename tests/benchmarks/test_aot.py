@@ -169,6 +169,18 @@ def test_tpu_programs_fit_and_copy_no_cache(target, size, rows):
 
 
 @pytest.mark.aot
+@pytest.mark.parametrize("rows", [1, 8])
+def test_tpu_steps_with_int8_weights_take_no_more_cycles(target, rows):
+    shipped = Execution.on(target.platform)
+    cycles = []
+    for execution in (shipped, shipped.with_weights("int8")):
+        found = programs(model_config("small"), rows, execution)
+        decode = next(program for program in found if program.name == "semantic decode")
+        cycles.append(compile_program(decode, target).cycles)
+    assert cycles[1] < 1.05 * cycles[0]
+
+
+@pytest.mark.aot
 def test_what_does_not_fit_is_said_to(target):
     decode = list(programs(model_config("large"), 512, Execution.on(target.platform)))[1]
     made = compile_program(decode, target)

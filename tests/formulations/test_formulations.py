@@ -64,6 +64,15 @@ def test_attention_over_a_sequence_agrees(is_causal):
         np.testing.assert_allclose(got, want, atol=2e-6)  # sums of 7 values near 1
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+def test_looked_up_rows_are_the_tables(formulation, dtype):
+    table_RC = np.random.default_rng(3).integers(-127, 128, (9, 4)).astype(dtype)
+    for ids in ([7], [[7]], [7, 0], [[1, 8], [8, 3]]):
+        got = formulation.look_up(jnp.asarray(table_RC), jnp.asarray(ids))
+        np.testing.assert_array_equal(got, table_RC[np.array(ids)])
+
+
 @pytest.mark.parametrize("formulation", FORMULATIONS)
 def test_results_are_float32_whatever_the_products_are_in(formulation):
     x, weight_OI = jnp.ones((2, 8)), jnp.ones((4, 8), jnp.bfloat16)
