@@ -7,7 +7,7 @@ import jax
 from jax.sharding import Mesh
 
 from bark_jax import checkpoint
-from bark_jax.config import STAGES, TRANSFORMERS, weights_by_stage
+from bark_jax.config import STAGES, weights_by_stage
 from bark_jax.kernels.native import why_missing
 from bark_jax.runtime.execution import DTypes, Execution
 from bark_jax.runtime.forks import check_not_forked
@@ -38,7 +38,7 @@ def load(
     if mesh is not None:
         mesh = checked_mesh(mesh)
     execution = Execution.here(dtype, mesh)
-    stored = stored_weights(model)
+    stored = model.stored_weights
     formats = stored | weights_by_stage(weights)
     _check_same(stored, formats)
     _say_without_kernels(formats, execution)
@@ -85,16 +85,6 @@ def _say_without_kernels(formats: Mapping[str, str], execution: Execution) -> No
     """Warns where fewer bytes will not be faster."""
     if formats and execution.platform.name == "cpu" and (why := why_missing()):
         warn(f"weights={dict(formats)} saves memory here, but no time: {why}")
-
-
-def stored_weights(model: Description) -> dict[str, str]:
-    """Formats of the stages whose directories hold weights in one of their own."""
-    named = {stage: checkpoint.load_source(model.folders[stage]) for stage in TRANSFORMERS}
-    return {
-        stage: source["weights"][stage]
-        for stage, source in named.items()
-        if stage in source.get("weights", {})
-    }
 
 
 def _check_same(stored: Mapping[str, str], formats: Mapping[str, str]) -> None:

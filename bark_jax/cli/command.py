@@ -21,11 +21,12 @@ from bark_jax.cli.arguments import JUDGE, PIPE, PROG, Parser, make_parser, parse
 from bark_jax.cli.conventions import FAILURE, OK, check_format, check_pipe
 from bark_jax.cli.model import find_model, load_model, local_mesh
 from bark_jax.cli.subcommands import SUBCOMMANDS
+from bark_jax.long.reading import MARKDOWN, SUBTITLES
 from bark_jax.programs.errors import FULL_ERROR, in_one_line
 from bark_jax.runtime.files import check_writable, make_folder
 from bark_jax.runtime.interrupts import INTERRUPTED, end_at_once_the_second_time
 from bark_jax.runtime.lines import decode, lines_of
-from bark_jax.runtime.notices import warnings_in_one_line
+from bark_jax.runtime.notices import warn, warnings_in_one_line
 
 if TYPE_CHECKING:
     from bark_jax.generation import Generation
@@ -114,6 +115,8 @@ def speak(parser: Parser, args: argparse.Namespace) -> int:
 
     for text in texts:
         checked_text(text)
+        if text.endswith((".txt", *MARKDOWN, *SUBTITLES)) and os.path.isfile(text):
+            warn(f"{text} is a file, and its name is spoken; --long {text} speaks what it holds")
     if args.best_of:
         from bark_jax.evaluation.judges import check_judge
 

@@ -83,6 +83,7 @@ def facts_of_model(source: str) -> dict[str, Any]:
         "folder": str(model.folders["semantic"]),
         "sample_rate": model.config.sample_rate,
         "sizes": {stage: size_of(getattr(model.config, stage)) for stage in TRANSFORMERS},
+        "weights": model.stored_weights,
         "voices": ", ".join(model.voices.names()),
         "sampling": recorded(model.sampling.plain()),
         "sampling_of_its_own": {s: v for s, v in model.own_sampling.plain().items() if v},

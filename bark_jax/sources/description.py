@@ -60,6 +60,16 @@ class Description:
         return self.own_sampling.over(BARK)
 
     @property
+    def stored_weights(self) -> dict[str, str]:
+        """Formats of the stages whose directories hold weights in one of their own."""
+        named = {stage: load_source(self.folders[stage]) for stage in TRANSFORMERS}
+        return {
+            stage: source["weights"][stage]
+            for stage, source in named.items()
+            if stage in source.get("weights", {})
+        }
+
+    @property
     def phones(self) -> tuple[str, ...]:
         """What the semantic tokens are thirds of; () if they are no phones' states."""
         return tuple(load_source(self.folders["semantic"]).get("phones", ()))

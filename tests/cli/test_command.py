@@ -179,6 +179,14 @@ def test_without_a_seed_every_text_has_its_own_and_it_is_printed(bark, capsys):
     assert all(f"seed {seed}," in capsys.readouterr().err for seed in seeds[:1])
 
 
+@pytest.mark.filterwarnings("always")
+def test_the_name_of_a_file_is_spoken_with_a_warning(bark, here, capsys):
+    assert cli.main(["notes.txt"]) == 0 and "is a file" not in capsys.readouterr().err
+    (here / "notes.txt").write_text("hello")
+    assert cli.main(["notes.txt"]) == 0
+    assert "notes.txt is a file, and its name is spoken; --long notes" in capsys.readouterr().err
+
+
 def test_the_best_of_n_is_kept_and_told_with_its_mark(bark, capsys):
     assert cli.main(["Hello.", "--best-of", "4", "--by", "likelihood", "--seed", "5"]) == 0
     _, options = bark.calls[0]
