@@ -24,6 +24,7 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 # What is read while another process writes it is compiled anew, and the warning ignored.
 
 import contextlib
+import gc
 import importlib.util
 import warnings
 from collections.abc import Callable, Iterator
@@ -52,6 +53,12 @@ def _record_compile(event: str, duration: float, **_: object) -> None:
 
 
 jax.monitoring.register_event_duration_secs_listener(_record_compile)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: looking for garbage in all of it takes a quarter of a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
