@@ -1,6 +1,7 @@
 # make speak TEXT="how much is the book" OUT=book.wav VOICE=slt   fresh machine to wav
 # make test                                     fresh machine to a green suite: style, types, quick tests
 # make test-all                                 the thorough tests as well
+# make test-expensive                           full sizes, kills, real launchers: before a release
 # make notebooks                                docs/notebooks run once more, with their outputs
 # make docs                                     the documentation as a site, in build/site
 # make test-tpu, make test-gpu                  stages compiled for TPUs, or a GPU, that need not be there
@@ -11,7 +12,7 @@ OUT ?= bark.wav
 VOICE ?= rms
 PIP = .venv/bin/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: speak test test-all test-thorough test-tpu test-gpu check docs notebooks clean
+.PHONY: speak test test-all test-thorough test-expensive test-tpu test-gpu check docs notebooks clean
 
 speak: .venv/installed
 	.venv/bin/bark-jax "$(TEXT)" -o "$(OUT)" --model nano --voice "$(VOICE)" \
@@ -24,10 +25,16 @@ test: check
 
 test-all: test test-thorough
 
-# The rest: what is thorough, and the comparisons with PyTorch once more, compiled as users compile.
+# The rest: what is thorough, and all comparisons with PyTorch, compiled as users compile.
+COMPARISONS = $(wildcard tests/parity/*_parity.py) \
+	$(addprefix tests/parity/test_,convert_logits.py finetune_export.py verify.py)
+
 test-thorough: .venv/installed-test
-	$(PYTEST) -m "thorough and not pretrained"
-	FULL_COMPILE=1 $(PYTEST) -m "not (expensive or pretrained)" tests/parity
+	$(PYTEST) -m "thorough and not pretrained" $(COMPARISONS:%=--ignore=%)
+	FULL_COMPILE=1 $(PYTEST) -m "not (expensive or pretrained)" $(COMPARISONS)
+
+test-expensive: .venv/installed-test
+	$(PYTEST) -m "expensive and not pretrained"
 
 test-tpu: .venv/installed-tpu
 	PYTHONPATH=.venv/tpu .venv/bin/python -m pytest -q -m aot tests/benchmarks/test_aot.py
