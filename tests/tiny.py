@@ -10,7 +10,6 @@ from fractions import Fraction
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bark_jax.config import (
@@ -108,7 +107,8 @@ def random_params(make: Any, *args: Any, seed: int, std: float = 0.4) -> Params:
 
     def draw(name: str, leaf: jax.ShapeDtypeStruct) -> jax.Array:
         mean = 1.0 if ".ln_" in f".{name}" and name.endswith("weight") else 0.0
-        return jnp.asarray(rng.normal(mean, std, leaf.shape), leaf.dtype)
+        values = rng.normal(mean, std, leaf.shape)
+        return jax.device_put(values.astype(leaf.dtype))  # for which nothing is compiled
 
     abstract = flatten(abstract_params(make, *args))
     return unflatten({name: draw(name, leaf) for name, leaf in abstract.items()})
@@ -134,7 +134,9 @@ def make_bark(*, offload: bool = False, execution: Execution = F32) -> Bark:
 
     def load(stage: str) -> Params:
         dtype = "float32" if stage == "codec" else execution.dtypes.params
-        return jax.tree.map(lambda leaf: leaf.astype(dtype), stage_params(stage))
+        return jax.tree.map(
+            lambda leaf: jax.device_put(np.asarray(leaf, dtype)), stage_params(stage)
+        )
 
     runner = StageRunner(
         CONFIG,

@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from bark_jax.checkpoint import FORMAT, save_config, save_stage
@@ -72,7 +72,7 @@ def _random_params(shapes: Params, rng: np.random.Generator, std: float) -> Para
     for name, leaf in flat.items():
         is_gain = name.endswith("weight_g") or re.search(r"(^|\.)ln_\w+\.weight$", name)
         noise = std * rng.standard_normal(leaf.shape)
-        flat[name] = jnp.asarray(1 + noise if is_gain else noise, leaf.dtype)
+        flat[name] = jax.device_put((1 + noise if is_gain else noise).astype(leaf.dtype))
     return unflatten(flat)
 
 
