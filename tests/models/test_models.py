@@ -4,6 +4,7 @@ Against the original: parity/test_models_parity.py.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +27,14 @@ RNG = np.random.default_rng(0)
 CODES_BTQ = RNG.integers(0, 20, (2, 9, FINE.n_codes_total))
 
 
+@functools.partial(jax.jit, static_argnames="execution")
 def causal_logits(x_BTD, params=CAUSAL_PARAMS, execution=tiny.F32):
     model = bind(GPT, CAUSAL, execution, params=params)
     out_BTD, _ = model(x_BTD)
     return model.logits(out_BTD)
 
 
+@functools.partial(jax.jit, static_argnames="execution")
 def fine_logits(codes_BTQ, codebook, params=FINE_PARAMS, execution=tiny.F32):
     model = bind(FineGPT, FINE, execution, params=params)
     return model.logits(model(codes_BTQ, codebook)[0], codebook, FINE.output_vocab_size)
@@ -60,7 +63,7 @@ def test_fine_positions_see_all_others():
         mixed_BTHK = tiny.F32.attend_sequence(x_BTHK, x_BTHK, v_BTHK, is_causal=False)
         return jnp.square(mixed_BTHK[0, 0]).sum()
 
-    assert (np.abs(jax.grad(first)(x_BTHK)[0]).sum((-2, -1)) > 0).all()
+    assert (np.abs(jax.jit(jax.grad(first))(x_BTHK)[0]).sum((-2, -1)) > 0).all()
     other = CODES_BTQ.copy()
     other[:, -1, 0] = (other[:, -1, 0] + 1) % 20
     changed = np.asarray(fine_logits(other, 1) != fine_logits(CODES_BTQ, 1))
@@ -103,7 +106,7 @@ def test_fine_model_wants_equal_vocabularies():
 
 def test_the_causal_head_is_not_tied():
     x_BTD = jnp.asarray(RNG.normal(size=(1, 3, CAUSAL.n_embd)), jnp.float32)
-    other = with_leaf(CAUSAL_PARAMS, "wte.weight", lambda w: w + 1)
+    other = with_leaf(CAUSAL_PARAMS, "wte.weight", lambda w: np.asarray(w) + 1)
     np.testing.assert_array_equal(causal_logits(x_BTD), causal_logits(x_BTD, other))
     names = flatten(CAUSAL_PARAMS)
     assert names["lm_head.weight"].shape == (CAUSAL.output_vocab_size, CAUSAL.n_embd)
@@ -173,9 +176,9 @@ def test_number_of_parameters(name, make, sizes, vocabularies, n_params):
 
 
 def test_bfloat16_is_close_and_keeps_float32_between_products():
-    params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), CAUSAL_PARAMS)
+    params = jax.tree.map(lambda leaf: np.asarray(leaf).astype(jnp.bfloat16), CAUSAL_PARAMS)
     x_BTD = jnp.asarray(RNG.normal(size=(2, 8, CAUSAL.n_embd)), jnp.float32)
-    got, want = causal_logits(x_BTD, params, BF16), causal_logits(x_BTD)
+    got, want = causal_logits(x_BTD, params, execution=BF16), causal_logits(x_BTD)
     assert got.dtype == jnp.float32
     # 8 bits of mantissa in some ten products: a few percent of the spread
     assert 0 < np.abs(got - want).max() < 0.1 * want.std()
@@ -186,9 +189,13 @@ def test_formats_of_parameters_compute_and_cache_are_separate():
     execution = Execution.on("cpu", dtypes)
     abstract = abstract_params(GPT, CAUSAL, execution)
     assert {leaf.dtype for leaf in jax.tree.leaves(abstract)} == {jnp.dtype("bfloat16")}
-    params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), CAUSAL_PARAMS)
-    model = bind(GPT, CAUSAL, execution, params=params)
-    out_BD, cache = model.prefill(jnp.ones((1, 3, CAUSAL.n_embd)), jnp.full(1, 3), 5)
+
+    def made():
+        params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), CAUSAL_PARAMS)
+        model = bind(GPT, CAUSAL, execution, params=params)
+        return model.prefill(jnp.ones((1, 3, CAUSAL.n_embd)), jnp.full(1, 3), 5)
+
+    out_BD, cache = jax.eval_shape(made)
     assert out_BD.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(cache)} == {jnp.dtype("bfloat16")}
 
