@@ -243,7 +243,7 @@ def test_the_command_line_says_what_it_did(tmp_path, capsys):
     path = tmp_path / "lines.txt"
     path.write_text("one\n   x\ntwo\n")
     command = ["--batch-file", str(path), "--out-dir", str(tmp_path / "out")]
-    short = ["--max-duration", "0.3", "--batch-size", "2"]
+    short = ["--model", "untrained", "--max-duration", "0.3", "--batch-size", "2"]
     assert main([*command, *short]) == 0
     assert "3 lines made, 0 there already, 0 failed" in capsys.readouterr().err
     assert main([*command, *short]) == 0
