@@ -20,7 +20,7 @@ Q = L.n_coarse_codebooks
 TEXTS = ["hello", "a b c", "yes"]
 VOICES = [None, tiny.make_voice(30), None]
 SEEDS = [3, 4, 5]
-SAMPLING = {"semantic": {"max_duration_s": [3.0, 1.5, 4.0], "min_eos_p": None}}
+SAMPLING = {"semantic": {"max_duration_s": [1.1, 0.6, 1.2], "min_eos_p": None}}
 STAGES = ("semantic", "coarse", "fine")
 DRAWN = ["semantic.**", "coarse.**"]
 RNG = np.random.default_rng(0)
@@ -132,7 +132,7 @@ def test_the_residuals_of_another_run_give_its_tokens(bark, made, traces):
     """Every layer's, or the last one's alone: it is all that the head reads."""
     run, trace = made[0], traces[0]
     replaced = {name: Replace(trace[name]) for name in trace if name.endswith("resid")}
-    sampling = {"semantic": {"max_duration_s": 3.0, "min_eos_p": None}}
+    sampling = {"semantic": {"max_duration_s": 1.1, "min_eos_p": None}}
     other = dict(voice=tiny.make_voice(30, 2), seed=SEEDS[0], sampling=sampling)
     assert tokens(bark.generate("zebra", **other)) != tokens(run)
     copied = bark.generate("zebra", edits=replaced, trace="semantic.h.1.resid", **other)
@@ -168,7 +168,7 @@ def edited(bark):
 def test_rows_are_edited_as_they_are_alone(bark, made, edited):
     for one, other in zip(made, edited, strict=True):
         assert tokens(one) != tokens(other)
-    sampling = {"semantic": {"max_duration_s": 1.5, "min_eos_p": None}}
+    sampling = {"semantic": {"max_duration_s": 0.6, "min_eos_p": None}}
     solo = bark.generate(TEXTS[1], voice=VOICES[1], seed=4, sampling=sampling, edits=EDITS[1])
     assert tokens(solo) == tokens(edited[1])
     assert solo.settings["edits"]["semantic.h.0.resid"] == ["Scale", "Add"]
@@ -186,7 +186,7 @@ def test_streams_edit_and_trace_their_rows(bark, edited):
 def test_scores_and_traces_under_edits_are_those_of_edited_decoding(bark):
     """With the same edits: greedy tokens are the likeliest in every stage, and traces are equal."""
     greedy = {stage: {"temperature": 0} for stage in STAGES}
-    greedy["semantic"] |= {"max_duration_s": 4.0, "allow_early_stop": False}
+    greedy["semantic"] |= {"max_duration_s": 1.6, "allow_early_stop": False}
     edits = {
         "semantic.h.0.resid": Add(RNG.normal(size=tiny.CONFIG.semantic.n_embd)),
         "coarse.h.0.resid": Add(RNG.normal(size=tiny.CONFIG.coarse.n_embd)),

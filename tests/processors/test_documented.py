@@ -30,7 +30,7 @@ def mine(tmp_path, monkeypatch):
 
 def test_the_example_works_everywhere(mine, tmp_path):
     bark = tiny.make_bark()
-    limited = {"max_duration_s": 1.0, "allow_early_stop": False}
+    limited = {"max_duration_s": 0.6, "allow_early_stop": False}
     plain = {"mine_of_a_test:Settle": {"heat": 4.0, "tokens": 5}}
 
     def sampling(chain):

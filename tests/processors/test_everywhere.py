@@ -68,8 +68,8 @@ def check_equal(got, want):
 
 
 def test_rows_give_their_solo_result(bark, batch):
-    for i, row in enumerate(batch):
-        check_equal(bark.generate(TEXTS[i], seed=SEEDS[i], sampling=solo(i)), row)
+    for i in (0, 2, 3):  # chains of the package and one of a user's, in all stages
+        check_equal(bark.generate(TEXTS[i], seed=SEEDS[i], sampling=solo(i)), batch[i])
 
 
 def test_a_stream_gives_the_same(bark, batch, monkeypatch):

@@ -13,11 +13,11 @@ from tests import tiny
 
 L = tiny.LAYOUT
 GREEDY = {
-    "semantic": {"temperature": 0, "max_duration_s": 2.0},
+    "semantic": {"temperature": 0, "max_duration_s": 0.7},
     "coarse": {"temperature": 0},
     "fine": {"temperature": 0},
 }
-SHORT = {"semantic": {"max_duration_s": 2.0}}
+SHORT = {"semantic": {"max_duration_s": 0.7}}
 
 
 def tokens_equal(got, want, stages=("semantic", "coarse", "fine")):
