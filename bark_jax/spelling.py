@@ -17,7 +17,7 @@ FOLDED = {
 TITLES = {  # with a full stop, before a name
     "mr": "mister", "mrs": "missus", "ms": "miz", "dr": "doctor", "prof": "professor",
     "st": "saint", "jr": "junior", "sr": "senior", "gen": "general", "sen": "senator",
-    "rev": "reverend", "capt": "captain", "sgt": "sergeant", "lt": "lieutenant",
+    "rev": "reverend", "capt": "captain", "sgt": "sergeant", "lt": "lieutenant", "mt": "mount",
 }  # fmt: skip
 SHORT = {  # with a full stop
     "etc": "et cetera", "vs": "versus", "e.g": "for example", "i.e": "that is", "a.m": "a m",

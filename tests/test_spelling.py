@@ -50,7 +50,7 @@ from bark_jax.spelling import spell_out
         # abbreviations and capitals
         ("McDonald, PhD, has an iPhone and YouTube.", "McDonald, PhD, has an i Phone and You Tube."),  # noqa: E501
         ("Dr. Lee and Mrs Ray of Baker St. in St. Louis", "doctor Lee and missus Ray of Baker street in saint Louis"),  # noqa: E501
-        ("Mr. & Mrs. Ray of 2nd St.", "mister and missus Ray of second street"),
+        ("Mr. & Mrs. Ray of Mt. Ray, 2nd St.", "mister and missus Ray of mount Ray, second street"),
         ("J.K. Lee of I.B.M.", "J K Lee of I B M."),
         ("two TVs", "two T V's"),
         ("#one in C#", "hashtag one in C sharp"),
