@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from bark_jax.formulations.head_by_head import attend_heads
 from bark_jax.formulations.products import linear, product
+from bark_jax.formulations.tables import Tables
 
 Heads = tuple[jax.Array, ...]  # (B, H, K, M) in one array, or H arrays of one head each
 
@@ -38,7 +39,7 @@ class PerHeadCache:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cpu:
+class Cpu(Tables):
     """Choices for CPUs."""
 
     # XLA cuts the product of a single row into tasks of some 2 MiB of weights: five for 3072 x 768,
@@ -73,9 +74,6 @@ class Cpu:
         x_PI = jnp.broadcast_to(x_1I, (parts, n_in))
         weight_POI = weight_OI.reshape(parts, n_out // parts, n_in)
         return product("pi,poi->po", x_PI, weight_POI, dtype).reshape(*x.shape[:-1], n_out)
-
-    def look_up(self, table_RC: jax.Array, ids: jax.Array) -> jax.Array:
-        return table_RC[ids]
 
     def attend_sequence(
         self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, is_causal: bool, dtype: str

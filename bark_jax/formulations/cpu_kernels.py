@@ -17,13 +17,14 @@ import jax.numpy as jnp
 
 from bark_jax.formulations.cpu import Cpu
 from bark_jax.formulations.reference import SlotsThenHeadCache
+from bark_jax.formulations.tables import Tables
 from bark_jax.kernels import native
 
 Multiply = Callable[[jax.Array, jax.Array], jax.Array]  # (x_NI, weight_OI) -> y_NO
 
 
 @dataclasses.dataclass(frozen=True)
-class CpuKernels:
+class CpuKernels(Tables):
     """See the module."""
 
     cpu: Cpu = dataclasses.field(default_factory=Cpu)  # for everything else
@@ -38,9 +39,6 @@ class CpuKernels:
         if not is_sequence and weight_OI.dtype.name in native.LINEAR:
             return _linear(self.cpu, native.linear, x, weight_OI, dtype)
         return self.cpu.linear(x, weight_OI, dtype)
-
-    def look_up(self, table_RC: jax.Array, ids: jax.Array) -> jax.Array:
-        return self.cpu.look_up(table_RC, ids)
 
     def attend_sequence(
         self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, is_causal: bool, dtype: str

@@ -19,7 +19,7 @@ class LayerCache(Protocol):
 
 
 class Formulation(Protocol):
-    """Five operations. Implementations are frozen dataclasses: static under `jax.jit`.
+    """Six operations. Implementations are frozen dataclasses: static under `jax.jit`.
 
     `dtype` names the number format of a product's inputs; results are float32.
     """
@@ -30,6 +30,10 @@ class Formulation(Protocol):
 
     def look_up(self, table_RC: jax.Array, ids: jax.Array) -> jax.Array:
         """Rows (…, C) of a table, by ids in [0, R)."""
+        ...
+
+    def rows_from(self, matrix_RC: jax.Array, first: jax.Array | int, count: int) -> jax.Array:
+        """The `count` rows (count, C) of a matrix that begin with row `first`."""
         ...
 
     def attend_sequence(

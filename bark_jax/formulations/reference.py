@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from bark_jax.formulations.products import linear, product
+from bark_jax.formulations.tables import Tables
 
 
 @flax.struct.dataclass
@@ -44,14 +45,11 @@ class SlotsThenHeadCache:
 
 
 @dataclasses.dataclass(frozen=True)
-class Reference:
+class Reference(Tables):
     """See the module; it has no options."""
 
     def linear(self, x: jax.Array, weight_OI: jax.Array, dtype: str) -> jax.Array:
         return linear(x, weight_OI, dtype)
-
-    def look_up(self, table_RC: jax.Array, ids: jax.Array) -> jax.Array:
-        return table_RC[ids]
 
     def attend_sequence(
         self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, is_causal: bool, dtype: str

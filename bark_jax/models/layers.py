@@ -71,7 +71,7 @@ class Linear(nnx.Module):
         """(…, count) of x (…, I): `count` outputs from `first` on, all without `count`."""
 
         def part(z_O: jax.Array) -> jax.Array:
-            return z_O if count is None else jax.lax.dynamic_slice_in_dim(z_O, first, count)
+            return z_O if count is None else self.execution.rows_from(z_O, first, count)
 
         y = self.execution.linear(x, part(self.weight[...]))
         y = scaled(y, None if self.scale is None else part(self.scale[...]))

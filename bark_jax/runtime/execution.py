@@ -125,6 +125,10 @@ class Execution:
         """See `Formulation.look_up`."""
         return self.formulation.look_up(table_RC, ids)
 
+    def rows_from(self, matrix_RC: jax.Array, first: jax.Array | int, count: int) -> jax.Array:
+        """See `Formulation.rows_from`."""
+        return self.formulation.rows_from(matrix_RC, first, count)
+
     def attend_sequence(
         self, q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array, *, is_causal: bool
     ) -> jax.Array:

@@ -169,13 +169,14 @@ def test_tpu_programs_fit_and_copy_no_cache(target, size, rows):
 
 
 @pytest.mark.aot
+@pytest.mark.parametrize("name", ["semantic decode", "coarse decode"])
 @pytest.mark.parametrize("rows", [1, 8])
-def test_tpu_steps_with_int8_weights_take_no_more_cycles(target, rows):
+def test_tpu_steps_with_int8_weights_take_no_more_cycles(target, rows, name):
     shipped = Execution.on(target.platform)
     cycles = []
     for execution in (shipped, shipped.with_weights("int8")):
         found = programs(model_config("small"), rows, execution)
-        decode = next(program for program in found if program.name == "semantic decode")
+        decode = next(program for program in found if program.name == name)
         cycles.append(compile_program(decode, target).cycles)
     assert cycles[1] < 1.05 * cycles[0]
 

@@ -66,11 +66,13 @@ def test_attention_over_a_sequence_agrees(is_causal):
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize("formulation", FORMULATIONS)
-def test_looked_up_rows_are_the_tables(formulation, dtype):
+def test_rows_are_the_tables(formulation, dtype):
     table_RC = np.random.default_rng(3).integers(-127, 128, (9, 4)).astype(dtype)
     for ids in ([7], [[7]], [7, 0], [[1, 8], [8, 3]]):
         got = formulation.look_up(jnp.asarray(table_RC), jnp.asarray(ids))
         np.testing.assert_array_equal(got, table_RC[np.array(ids)])
+    got = formulation.rows_from(jnp.asarray(table_RC), jnp.int32(2), 5)
+    np.testing.assert_array_equal(got, table_RC[2:7])
 
 
 @pytest.mark.parametrize("formulation", FORMULATIONS)
