@@ -261,7 +261,9 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(
         write_random(tmp_path / "m", dataclasses.replace(tiny.CONFIG, tokens=tokens, codec=codec))
     for module in ("verify", "reference"):  # which import torch at their top
         monkeypatch.delitem(sys.modules, f"bark_jax.conversion.{module}", raising=False)
-    monkeypatch.setitem(sys.modules, package, None)
+    loaded = [name for name in sys.modules if name.startswith(f"{package}.")]  # by other tests
+    for name in (package, *loaded):
+        monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr(sys, "argv", ["bark-jax"])
     with pytest.raises(SystemExit) as caught:
         sys.exit(cli.main(argv))
