@@ -21,7 +21,7 @@ CFG = tiny.CONFIG.coarse
 PARAMS = tiny.stage_params("coarse")
 LENGTHS = (9, 4, 6)
 FORMULATIONS = [Reference(), Cpu(), Cpu(least_separate_heads=1), Tpu(), CpuKernels()]
-IDS_BT = np.random.default_rng(1).integers(0, CFG.input_vocab_size, (3, 16))
+IDS_BT = np.random.default_rng(1).integers(0, CFG.input_vocab_size, (3, 12))
 
 
 def outputs(formulation, rows):
