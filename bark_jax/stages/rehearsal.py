@@ -9,7 +9,7 @@ import atexit
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -25,38 +25,22 @@ _rehearsed: set[object] = set()  # what has been, in this process
 _begun: list[tuple[threading.Thread, threading.Event]] = []
 
 
-def whole_stages(runner: StageRunner, batch: Batch) -> None:
-    """The later stages, one after another."""
-    semantic = [np.zeros(SEMANTIC_TOKENS, np.int32)] * batch.n_rows
-    runner.decode(runner.fine(runner.coarse(semantic, batch), batch))
-
-
 @contextlib.contextmanager
-def rehearsing(
-    runner: StageRunner,
-    batch: Batch,
-    later: Callable[..., object] = whole_stages,
-    *how: Hashable,
-) -> Iterator[None]:
-    """In the block, `later(runner, batch, *how)` is rehearsed in a thread.
+def rehearsing(runner: StageRunner, batch: Batch) -> Iterator[None]:
+    """In the block, the stages after the semantic one are rehearsed for the batch, in a thread.
 
     Once for each model and number of rows; never where stages are spread over devices, take turns
     on one, or are the user's. A block that ends by an error does not wait for the thread, which
     ends after the program that it is making.
-
-    Args:
-      later: what the stages after the semantic one do.
     """
-    weights = tuple(runner.weights.items())
-    asked = (runner.config, runner.execution, weights, batch.n_rows, later, *how)
+    asked = (runner.config, runner.execution, tuple(runner.weights.items()), batch.n_rows)
     is_simple = runner.mesh is None and not runner.is_offloaded and not runner.own
     if not (is_simple and can_rehearse()) or asked in _rehearsed:
         yield
         return
     _rehearsed.add(asked)
     is_over = threading.Event()
-    of = (runner, dataclasses.replace(batch, watch=None), *how)
-    beside = threading.Thread(target=_rehearse, args=(is_over, later, *of), daemon=True)
+    beside = threading.Thread(target=_rehearse, args=(runner, batch, is_over), daemon=True)
     _begun.append((beside, is_over))
     beside.start()
     try:
@@ -66,18 +50,14 @@ def rehearsing(
     beside.join()
 
 
-def _rehearse(
-    is_over: threading.Event,
-    later: Callable[..., object],
-    runner: StageRunner,
-    batch: Batch,
-    *how: Hashable,
-) -> None:
+def _rehearse(runner: StageRunner, batch: Batch, is_over: threading.Event) -> None:
+    unwatched = dataclasses.replace(batch, watch=None)
+    semantic = [np.zeros(SEMANTIC_TOKENS, np.int32)] * batch.n_rows
     # whatever is wrong here will be wrong in the stage itself, and is reported there
     with rehearsal(is_over), contextlib.suppress(Exception):
         with runner.params["semantic"].on_device():
             pass  # what the semantic stage waits for is read first
-        later(runner, batch, *how)
+        runner.decode(runner.fine(runner.coarse(semantic, unwatched), unwatched))
 
 
 @atexit.register

@@ -1,5 +1,6 @@
 """One text that is heard while it is made."""
 
+import contextlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +11,7 @@ from bark_jax.generation import Generation
 from bark_jax.hooks.trace import Trace
 from bark_jax.stages.chain import Timings, generate, generation_of, timed
 from bark_jax.stages.codec import CHUNK, DecodeStream
-from bark_jax.stages.rehearsal import SEMANTIC_TOKENS, rehearsing
+from bark_jax.stages.rehearsal import rehearsing
 from bark_jax.stages.runner import StageRunner
 from bark_jax.stages.semantic import SemanticResult
 from bark_jax.streaming.coarse_draws import CoarseDraws
@@ -44,11 +45,8 @@ class Piece:
                 yield self.generation.audio
             return
         runner, batch = self._runner, self._batch
-        with (
-            rehearsing(runner, batch)  # exact pieces run the programs of whole stages
-            if self._haste is None
-            else rehearsing(runner, batch, rehearse_turns, self._haste)
-        ):
+        is_exact = self._haste is None  # its programs are those of whole stages
+        with rehearsing(runner, batch) if is_exact else contextlib.nullcontext():
             yield from self._sounds(self._stages_apart() if runner.is_offloaded else self._turns())
 
     def _sounds(self, codes: Codes) -> Iterator[np.ndarray]:
@@ -72,11 +70,11 @@ class Piece:
             self._runner, self._batch, 0, *made, audio_S, timings, Trace()
         )
 
-    def _turns(self, semantic: "SemanticDraws | Silence | None" = None) -> Codes:
+    def _turns(self) -> Codes:
         """Codes of all codebooks as they are final."""
         runner, timings = self._runner, self._timings
         layout = runner.config.tokens
-        semantic = semantic or SemanticDraws(runner, self._batch)
+        semantic = SemanticDraws(runner, self._batch)
         coarse = CoarseDraws(runner, self._batch, is_early=self._haste is not None)
         most = coarse.n_tokens(layout.max_semantic_tokens) // layout.n_coarse_codebooks
         frames = FineFrames(runner, self._batch, most)
@@ -113,28 +111,3 @@ class Piece:
 
     def _know_length(self, n_frames: int) -> None:
         self.n_samples = n_frames * self._runner.config.codec.hop_length
-
-
-class Silence:
-    """Stands for `SemanticDraws` in a rehearsal: as many tokens as are asked for."""
-
-    def __init__(self) -> None:
-        self.result = SemanticResult(np.zeros(0, np.int32), "")
-        self.is_end = False
-
-    @property
-    def tokens(self) -> np.ndarray:
-        return self.result.tokens
-
-    def draw(self, until: int) -> None:
-        n_tokens = until + SEMANTIC_TOKENS if self.is_end else until
-        self.result = SemanticResult(np.zeros(n_tokens, np.int32), "")
-
-
-def rehearse_turns(runner: StageRunner, batch: Batch, haste: Haste) -> None:
-    """What follows the semantic tokens: all for a first sound, and a turn that knows the end."""
-    piece, semantic = Piece(runner, batch, haste), Silence()
-    turns = piece._turns(semantic)
-    next(piece._sounds(turns))
-    semantic.is_end = True
-    next(turns)
