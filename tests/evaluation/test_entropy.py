@@ -40,7 +40,7 @@ def entropy_of_draws(values: np.ndarray) -> float:
     return float(-(shares * np.log2(shares)).sum() + bias)
 
 
-@pytest.mark.expensive
+@pytest.mark.thorough
 @pytest.mark.parametrize("with_voice", [False, True])
 def test_entropy_is_that_of_the_draws(bark, with_voice):
     """A step is drawn a thousand times, with noise that forces all draws before it."""

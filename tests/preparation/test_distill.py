@@ -164,7 +164,7 @@ def test_settings_compose(settings):
         assert from_hydra(TokenizerSettings, composed) == TokenizerSettings(manifest="m", out="o")
 
 
-@pytest.mark.expensive
+@pytest.mark.thorough
 def test_a_real_model_speaks_the_records(settings, bark, monkeypatch):
     monkeypatch.setattr(distill_module.Bark, "from_pretrained", lambda source: bark)
     manifest = distill(dataclasses.replace(settings, require_eos=False, batch_rows=2))

@@ -135,7 +135,7 @@ def test_labels_know_stages_and_strangers():
     assert finish["label"] == "semantic end" and finish["words"]["eos"] == "by itself"
 
 
-@pytest.mark.expensive
+@pytest.mark.thorough
 @pytest.mark.parametrize("width", [1440, 390])
 def test_the_page_works_in_a_browser(page, width):
     """Headless Chromium opens the page from disk, and somebody sorts, filters and plays."""

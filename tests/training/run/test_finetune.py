@@ -183,7 +183,7 @@ def test_no_records_are_an_error(tmp_path, home):
         finetune(settings_of(home, "empty", data=str(tmp_path / "empty")))
 
 
-@pytest.mark.expensive
+@pytest.mark.thorough
 def test_samples_are_audio_from_the_pipeline(home):
     settings = settings_of(
         home, "sampled", steps=40, sample_every=40, sample_texts=["abc", "fed"], ema=0.0,
@@ -203,7 +203,7 @@ def test_samples_are_audio_from_the_pipeline(home):
         np.testing.assert_array_equal(samples, row.audio)
 
 
-@pytest.mark.expensive
+@pytest.mark.thorough
 def test_wandb_without_a_network_gets_every_row(home):
     tracking = {"kind": "wandb", "mode": "offline", "project": "tones"}
     process = start(home, settings_of(home, "tracked", steps=20, tracking=tracking))
@@ -235,7 +235,7 @@ def test_a_run_killed_again_and_again(home, finished, delay_s):
     assert learned(home, out) == learned(home, "whole")
 
 
-@pytest.mark.expensive
+@pytest.mark.thorough
 def test_sigterm_saves_and_exits_with_0(home, finished):
     settings = settings_of(home, "stopped", steps=100_000)
     process = start(home, settings)
@@ -259,7 +259,7 @@ def test_codes_are_learned_far_below_a_unigram_model(home, stage):
     assert outcome.eval_loss < 0.6 * unigram
 
 
-@pytest.mark.expensive
+@pytest.mark.thorough
 def test_a_full_disk_is_named_and_the_last_checkpoint_kept(home, finished):
     """No file may grow beyond 20 kB, as on a full disk; `checkpoints` holds larger ones."""
     process = start(home, settings_of(home, "full"), TEST_FILE_LIMIT="20000")
