@@ -86,15 +86,17 @@ def test_exact_streams_have_their_programs_from_the_rehearsal(tmp_path, monkeypa
 
 
 COMPILING = """
-import sys, time
+import signal, sys, time
 from bark_jax import cli
 from bark_jax.stages.runner import StageRunner
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 StageRunner.semantic = lambda *args, **kwargs: time.sleep(60)  # the others are compiled meanwhile
 sys.exit(cli.main(["hello", "--model", "nano"]))
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c_while_compiling_is_one_line_and_130(tmp_path, presses):
     """It is told at once. The process ends with what it is compiling, or by Ctrl-C again."""
