@@ -67,26 +67,32 @@ def load(path: Path) -> Callable[..., Any] | None:
 
 def compile_and_save(path: Path, lowered: Any) -> Callable[..., Any]:
     """Compiles a program and keeps it, if it can be kept."""
-    compiled, is_new = _compile(lowered)
-    if FOUND in _seen.events:
-        found_before = path.with_suffix(".found")
-        if not found_before.exists():
-            with contextlib.suppress(OSError):
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                found_before.touch()
-        else:
-            with contextlib.suppress(Exception):  # a compiler that does not know the option
-                compiled, is_new = _compile(lowered, {UNFELT: 15 + time.time_ns() % 2**31})
-    if is_new:
+    compiled, events = _compile(lowered)
+    if FOUND in events and _was_found_before(path):
+        with contextlib.suppress(Exception):  # a compiler that does not know the option
+            compiled, events = _compile(lowered, {UNFELT: 15 + time.time_ns() % 2**31})
+    if ASKED in events and FOUND not in events:  # XLA has compiled it just now
         _save(path, compiled)
     return compiled
 
 
-def _compile(lowered: Any, options: dict[str, Any] | None = None) -> tuple[Any, bool]:
-    """The program, and whether XLA has compiled it just now."""
+def _compile(
+    lowered: Any, options: dict[str, Any] | None = None
+) -> tuple[Callable[..., Any], Sequence[str]]:
+    """The program, and what JAX has told of its own cache meanwhile."""
     _seen.events = []
-    compiled = lowered.compile(compiler_options=options)
-    return compiled, ASKED in _seen.events and FOUND not in _seen.events
+    return lowered.compile(compiler_options=options), _seen.events
+
+
+def _was_found_before(path: Path) -> bool:
+    """Whether JAX has had the program in its cache before; noted for the next time."""
+    mark = path.with_suffix(".found")
+    if mark.exists():
+        return True
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mark.touch()
+    return False
 
 
 class _Seen(threading.local):
